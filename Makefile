@@ -1,0 +1,42 @@
+# `make help` lists what there is. Needs Python 3.11 or newer, make and git; brings everything else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+STUDY ?=
+FOLDER ?=
+UV := $(shell command -v uv || echo .uv/bin/uv)
+RUN := $(UV) run --frozen
+
+.PHONY: help setup repro test lab lint bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/python -m pip install --quiet uv
+
+setup: | $(UV) ## install everything into .venv, as uv.lock pins it
+	$(UV) sync --frozen --quiet
+
+repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir its images
+	$(if $(STUDY),$(RUN) camloc use $(STUDY) $(if $(FOLDER),--folder "$(FOLDER)"))
+	$(RUN) dvc repro
+
+test: setup ## run all tests, the notebooks against their outputs among them
+	$(RUN) pytest
+	$(RUN) pytest --nbval --nbval-sanitize-with notebooks/.nbval.cfg notebooks
+
+lab: setup ## open JupyterLab on the notebooks
+	$(RUN) jupyter lab notebooks
+
+lint: setup ## check style
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+bench: setup ## print the benchmarks, as ratios within one run
+	$(RUN) python benchmarks/throughput.py
+
+clean: ## remove what the pipeline wrote here; DVC's cache and the environment stay
+	rm -rf reports/html reports/index.html reports/notebooks
+	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -1,0 +1,71 @@
+"""The command `camloc`: the pipeline's steps, one by one."""
+
+import argparse
+import sys
+
+from camloc.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; a `UserError` is printed without a traceback and exits with 2."""
+    options = _parser().parse_args(argv)
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"camloc: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="camloc", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="check params.yaml and what it names")
+    check.set_defaults(command=_check)
+    run = commands.add_parser("run", help="run one notebook as dvc.yaml does")
+    run.add_argument("notebook", help="such as 02_finetune")
+    run.add_argument("--network", help="a name among the originals or models of params.yaml")
+    run.set_defaults(command=_run)
+    render = commands.add_parser("render", help="render the executed notebooks to reports/")
+    render.set_defaults(command=_render)
+    use = commands.add_parser("use", help="take a ready-made study as params.yaml")
+    use.add_argument("study", help="a name in params/, such as tiny-imagenet")
+    use.add_argument("--folder", help="where its images are, for studies of a given folder")
+    use.set_defaults(command=_use)
+    return parser
+
+
+def _params() -> "Params":  # noqa: F821
+    from camloc import params
+    from camloc.study import repository_root
+
+    return params.load(repository_root() / "params.yaml")
+
+
+def _check(options: argparse.Namespace) -> None:
+    from camloc.checks import check
+
+    check(_params())
+
+
+def _run(options: argparse.Namespace) -> None:
+    from camloc.pipeline import run_notebook
+
+    run_notebook(options.notebook, _params(), options.network)
+
+
+def _use(options: argparse.Namespace) -> None:
+    from camloc.params import use
+    from camloc.study import repository_root
+
+    print(use(options.study, repository_root(), options.folder))
+
+
+def _render(options: argparse.Namespace) -> None:
+    from camloc.report import render
+
+    render(_params())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

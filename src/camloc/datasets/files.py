@@ -1,0 +1,87 @@
+"""What the readers of data sets on disk share: many small files, lines with their place, checks."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from camloc.errors import UserError, near_matches
+from camloc.manifest import image_size
+
+THREADS = 16
+BATCH = 500  # files a thread takes at once; a future for each of a million takes gigabytes
+
+
+def image_sizes(paths: Sequence[Path]) -> np.ndarray:
+    """`image_size` of many files: (N, 2) integers, width and height in pixels.
+
+    Raises:
+        UserError: as `image_size`, for the first such file.
+    """
+    sizes = in_threads(image_size, paths, unit="image")
+    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+
+def in_threads(function: Callable, items: Sequence, unit: str) -> list:
+    """`function` of each item, in their order, with a progress bar; for small files in numbers.
+
+    Threads, because what takes long is waiting for a disk or network, and a kernel that has
+    loaded torch should not be forked.
+    """
+    batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+    results = []
+    with (
+        ThreadPoolExecutor(THREADS) as pool,
+        tqdm(total=len(items), unit=unit) as progress,
+    ):
+        for done in pool.map(lambda batch: [function(item) for item in batch], batches):
+            results += done
+            progress.update(len(done))
+    return results
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a text file that are not blank, each after its place (`file:line`) for messages.
+
+    Raises:
+        UserError: the file is missing.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; put it back where the data set has it") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{path}:{number}", line.rstrip("\r")
+
+
+def jpegs(folder: Path) -> list[str]:
+    """The sorted names of the files `*.JPEG` in a folder; none where it is missing."""
+    return sorted(path.name for path in folder.glob("*.JPEG"))
+
+
+def whole_numbers(place: str, fields: list[str]) -> list[int]:
+    """The four corners of a box as integers.
+
+    Raises:
+        UserError: they are not four whole numbers; the message starts with `place`.
+    """
+    try:
+        xmin, ymin, xmax, ymax = (int(field) for field in fields)
+    except ValueError:
+        raise UserError(
+            f"{place}: expected whole numbers xmin ymin xmax ymax, not {' '.join(fields)!r}"
+        ) from None
+    return [xmin, ymin, xmax, ymax]
+
+
+def check_class(wnid: str, classes: Iterable[str], place: str, index: str) -> None:
+    """Refuse a class that the data set's list of classes, the file `index`, lacks.
+
+    Raises:
+        UserError: it does; the message starts with `place`.
+    """
+    if wnid not in classes:
+        raise UserError(f"{place}: class {wnid!r} is not in {index}{near_matches(wnid, classes)}")

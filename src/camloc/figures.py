@@ -1,0 +1,187 @@
+"""Figures of the notebooks, and how they are shown: with a caption and alt text."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from camloc import predictions
+from camloc.boxes import boxes_from_maps, upsample
+from camloc.manifest import Manifest
+from camloc.study import Study
+
+TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
+MAP_COLOURS = "viridis"
+
+
+def show(figure: Figure, alt: str, caption: str, dpi: int = 110) -> HTML:
+    """A matplotlib figure as an HTML figure, with its own alt text and a caption."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+    plt.close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return HTML(
+        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}" '
+        f'style="max-width:100%"><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def save(figure: Figure, path: Path, dpi: int = 110) -> None:
+    """Write a figure as PNG, without a date, so that equal figures are equal files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """An image file as RGB (height, width, 3)."""
+    return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def grid(rows: int, columns: int, side: float = 1.7) -> tuple[Figure, NDArray]:
+    """A figure of `rows` × `columns` empty panels of `side` inches, axes (rows, columns)."""
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
+    )
+    for panel in axes.flat:
+        panel.set_axis_off()
+    return figure, axes
+
+
+def draw_picture(
+    panel: Axes, picture: NDArray, title: str = "", low: NDArray | None = None
+) -> None:
+    """A picture (height, width, 3), under its upsampled map (h, w) where one is given."""
+    height, width = picture.shape[:2]
+    panel.imshow(picture)
+    if low is not None:
+        full = upsample(low, width, height)
+        # Below zero a map speaks against the class: shown as nothing.
+        full = np.clip(full, 0, None) / max(float(full.max()), 1e-12)
+        panel.imshow(full, cmap=MAP_COLOURS, alpha=0.25 + 0.5 * full, vmin=0, vmax=1)
+    panel.set_title(title, fontsize=8)
+
+
+def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -> None:
+    """Boxes (N, 4) in inclusive pixels."""
+    for xmin, ymin, xmax, ymax in np.asarray(boxes).reshape(-1, 4):
+        corner, sides = (xmin - 0.5, ymin - 0.5), (xmax - xmin + 1, ymax - ymin + 1)
+        for line, shade in ((3, "#000000"), (1.5, colour)):
+            panel.add_patch(
+                Rectangle(corner, *sides, fill=False, lw=line, ec=shade, ls="--" if dashed else "-")
+            )
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Loss and top-1 error by epoch, on the train and val splits."""
+    sns.set_theme(style="whitegrid", palette="colorblind")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    for panel, measure, unit in (
+        (left, "loss", "cross-entropy"),
+        (right, "err_top1", "top-1 error (%)"),
+    ):
+        for split, style in (("train", "--"), ("val", "-")):
+            panel.plot(
+                history["epoch"], history[f"{split}_{measure}"], style, marker=".", label=split
+            )
+        panel.set(xlabel="epoch", ylabel=unit)
+        panel.legend()
+    return figure
+
+
+def error_bars(table: pd.DataFrame, columns: Sequence[str], unit: str) -> Figure:
+    """One horizontal bar a row of a table and column, sorted by the first column."""
+    sns.set_theme(style="whitegrid", palette="colorblind")
+    long = (
+        table[list(columns)]
+        .dropna(how="all")
+        .sort_values(columns[0])
+        .rename_axis("row")
+        .reset_index()
+        .melt(id_vars="row", var_name="error", value_name=unit)
+    )
+    figure, panel = plt.subplots(
+        figsize=(8, 0.34 * long["row"].nunique() + 1), layout="constrained"
+    )
+    sns.barplot(long, y="row", x=unit, hue="error", ax=panel)
+    panel.set(ylabel="")
+    return figure
+
+
+def draw_localization(
+    panel: Axes, manifest: Manifest, image: pd.Series, low: NDArray, threshold: float
+) -> None:
+    """A picture under a map of its class, with the map's box and the true ones."""
+    picture = read_picture(manifest.root / image["path"])
+    draw_picture(panel, picture, manifest.short_name(image["wnid"]), low)
+    size = np.array([[image["width"], image["height"]]])
+    draw_boxes(panel, manifest.boxes_of(image["image"], image["wnid"]), TRUE, dashed=True)
+    draw_boxes(panel, boxes_from_maps(low[None], size, threshold), PREDICTED)
+
+
+def true_class_maps(
+    manifest: Manifest, split: str, folder: Path, method: str, threshold: float, count: int
+) -> Figure:
+    """The first `count` pictures of a split under the map of their true class, with boxes."""
+    columns = 4
+    figure, axes = grid(-(-count // columns), columns)
+    images = manifest.split(split).head(count)
+    for panel, (_, image), low in zip(
+        axes.flat, images.iterrows(), _true_maps(images, folder, method), strict=False
+    ):
+        if low is not None:
+            draw_localization(panel, manifest, image, low, threshold)
+    return figure
+
+
+def networks_side_by_side(
+    manifest: Manifest,
+    split: str,
+    study: Study,
+    networks: Sequence[str],
+    threshold: float,
+    count: int,
+) -> Figure:
+    """The first pictures of a split, a column each, under the maps of every network, a row each."""
+    images = manifest.split(split).head(count)
+    rows = [
+        (f"{method}-{network}" if method != "cam" else network, maps)
+        for network in networks
+        for method in predictions.METHODS
+        if (maps := _true_maps(images, study.predictions(network) / split, method))
+    ]
+    figure, axes = grid(len(rows), count, side=1.5)
+    for panels, (name, maps) in zip(axes, rows, strict=True):
+        for panel, (_, image), low in zip(panels, images.iterrows(), maps, strict=False):
+            if low is not None:
+                draw_localization(panel, manifest, image, low, threshold)
+        panels[0].set_axis_on()
+        panels[0].set(xticks=[], yticks=[])
+        panels[0].set_ylabel(name, fontsize=8)
+    return figure
+
+
+def _true_maps(images: pd.DataFrame, folder: Path, method: str) -> list[NDArray | None]:
+    """The stored map of each image's true class; None where it was not stored.
+
+    An empty list where the network has no map of this method.
+    """
+    maps = predictions.read_maps(folder, method)
+    if maps is None:
+        return []
+    stored = predictions.read(folder)
+    flat = maps.reshape(-1, *maps.shape[2:])
+    place = {key: row for row, key in enumerate(zip(stored["image"], stored["wnid"], strict=True))}
+    found = [place.get(key) for key in zip(images["image"], images["wnid"], strict=True)]
+    return [None if row is None else flat[row] for row in found]

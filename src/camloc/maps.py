@@ -1,0 +1,84 @@
+"""Predictions and maps of a whole split, batch by batch."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from camloc.cam import class_activation_maps
+from camloc.loading import UNLABELLED, normalise
+from camloc.manifest import replacing
+from camloc.predictions import MapWriter
+from camloc.saliency import saliency_maps
+from camloc.surgery import CamNetwork
+
+
+def write_predictions(
+    folder: Path,
+    network: nn.Module,
+    cam_network: CamNetwork | None,
+    batches: Iterable,
+    images: Sequence[str],
+    wnids: Sequence[str],
+    *,
+    top: int,
+    saliency_cell: int | None,
+    device: torch.device,
+) -> None:
+    """Classify the pictures of a split and store the maps of their leading classes.
+
+    Stored of each image are the `top` predicted classes and, where its label is known, the true
+    class in the place of one class more.
+
+    Args:
+        network: gives logits (B, K), in evaluation mode.
+        cam_network: the same network as one with CAMs, or None.
+        batches: uint8 pictures and labels in the order of `images`.
+        top: number of predicted classes; K or more stores all.
+        saliency_cell: side in pixels of the cells of the gradient saliency; None takes none.
+    """
+    with replacing(folder) as new:
+        writer = MapWriter(new, images, wnids)
+        for pictures, labels in tqdm(batches, unit="batch"):
+            x = normalise(pictures, device)
+            maps = {}
+            with torch.no_grad():
+                features = cam_network.features(x) if cam_network else None
+                logits = network(x) if features is None else cam_network.logits(features)
+                classes, ranks = stored_classes(logits, labels.to(device), top)
+                scores = logits.softmax(1).gather(1, classes)
+                if features is not None:
+                    weight = cam_network.classifier.weight
+                    maps["cam"] = class_activation_maps(features, weight, classes)
+            if saliency_cell:
+                maps["backprop"] = saliency_maps(network, x, classes, saliency_cell)
+            writer.write(
+                *(part.cpu().numpy() for part in (classes, ranks, scores)),
+                {method: low.cpu().numpy() for method, low in maps.items()},
+            )
+        writer.close()
+
+
+def stored_classes(logits: Tensor, labels: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """The classes whose maps are kept, and their ranks from 1.
+
+    Args:
+        logits: (B, K). labels: true classes (B,), UNLABELLED where withheld. top: predicted
+        classes kept; where it is under K, one more place goes to the true class, or to the next
+        prediction if the true class is among the first already or not known.
+
+    Returns:
+        Classes and ranks, (B, min(top + 1, K)) each.
+    """
+    order = logits.argsort(dim=1, descending=True, stable=True)
+    ranks = torch.arange(1, logits.shape[1] + 1, device=logits.device).expand_as(order)
+    if top >= logits.shape[1]:
+        return order, ranks
+    classes, ranks = order[:, : top + 1].clone(), ranks[:, : top + 1].clone()
+    place = (order == labels[:, None]).float().argmax(1)  # 0 where unlabelled, too
+    late = (labels != UNLABELLED) & (place >= top)
+    classes[late, top] = labels[late]
+    ranks[late, top] = place[late] + 1
+    return classes, ranks

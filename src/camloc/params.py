@@ -1,0 +1,272 @@
+"""params.yaml as a typed tree: unknown keys and wrong types are refused by name."""
+
+import io
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from camloc.errors import UserError, near_matches
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shapes(Section):
+    """The offline data set, drawn from the study's seed."""
+
+    source: Literal["shapes"]
+    train: PositiveInt
+    val: PositiveInt
+    test: PositiveInt
+
+
+class TinyImageNet(Section):
+    """Tiny ImageNet in its original layout, all classes or those named by wnid.
+
+    Downloaded where no folder is given.
+    """
+
+    source: Literal["tiny-imagenet"]
+    folder: Path | None = None
+    classes: list[str] | None = None
+    val_per_class: PositiveInt = 50
+
+
+class ILSVRC(Section):
+    """ILSVRC CLS-LOC in Kaggle's layout."""
+
+    source: Literal["ilsvrc"]
+    folder: Path
+
+
+class Loading(Section):
+    """How pictures become batches; sides in pixels."""
+
+    size: PositiveInt
+    resize: PositiveInt
+    workers: Annotated[int, Field(ge=0)] = 0
+    memory_gb: NonNegativeFloat = 1.0
+
+
+class Training(Section):
+    """Optimization of one network."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    batch: PositiveInt
+    optimizer: Literal["sgd", "adamw"]
+    schedule: Literal["step", "one-cycle"]
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    momentum: Fraction = 0.9
+    step_epochs: PositiveInt = 30
+    label_smoothing: Fraction = 0.0
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+
+
+class Original(Section):
+    """A whole network; `gap` names the node it averages, where it ends in GAP by itself."""
+
+    weights: str = "scratch"
+    width: PositiveFloat = 1.0
+    dropout: Fraction | None = None
+    gap: str | None = None
+    training: dict = {}
+
+
+class Surgery(Section):
+    """What is cut and what is put in its place (see camloc.surgery.build)."""
+
+    backbone: str
+    cut: str
+    convs: list[PositiveInt] = [1024]
+    pool: Literal["gap", "gmp"] = "gap"
+    groups: PositiveInt = 1
+    dropout: Fraction = 0.0
+
+
+class Model(Surgery):
+    """A network made by surgery; `training` overrides keys of the section `finetune`."""
+
+    training: dict = {}
+
+
+class Cams(Section):
+    """Which maps are stored: of the `top` predicted classes, or of all."""
+
+    top: PositiveInt | Literal["all"]
+    batch: PositiveInt
+    saliency: list[str]
+    saliency_cell: PositiveInt
+
+
+class Boxes(Section):
+    threshold: Fraction
+
+
+class Evaluate(Section):
+    split: Literal["val", "test"]
+    iou: Fraction = 0.5
+
+
+class Params(Section):
+    """The whole study."""
+
+    study: str
+    seed: Annotated[int, Field(ge=0)]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    data: Annotated[Shapes | TinyImageNet | ILSVRC, Field(discriminator="source")]
+    loading: Loading
+    training: Training
+    finetune: Training
+    originals: dict[str, Original]
+    models: dict[str, Model]
+    cams: Cams
+    boxes: Boxes
+    evaluate: Evaluate
+
+    def network(self, name: str) -> Original | Model:
+        """The declaration of a network by its name."""
+        return self.models.get(name) or self.originals[name]
+
+    def training_of(self, name: str) -> Training:
+        """How a network is trained: its section, with the declaration's own overrides."""
+        section = self.finetune if name in self.models else self.training
+        return Training(**(section.model_dump() | self.network(name).training))
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or not YAML, a key is unknown, missing or of the wrong
+            type, or one key contradicts another; the message names each such key.
+    """
+    try:
+        tree = YAML(typ="safe").load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; `git checkout {path.name}` brings it back") from None
+    except MarkedYAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no parameters; see params/ for whole studies")
+    try:
+        params = Params(**tree)
+        problems = list(_contradictions(params))
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+    if problems:
+        raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return params
+
+
+def use(study: str, root: Path, folder: str | None = None) -> str:
+    """Take `params/<study>.yaml` as params.yaml, with the images' folder where one is given.
+
+    A params.yaml that is none of the ready-made studies is kept beside it as params.yaml.old.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        UserError: no such study, or a folder for one whose images are made on the spot.
+    """
+    ready = {path.stem: path for path in (root / "params").glob("*.yaml")}
+    if study not in ready:
+        raise UserError(f"no study {study!r} in params/{near_matches(study, ready)}")
+    text = ready[study].read_text(encoding="utf-8")
+    if folder is not None:
+        text = _with_folder(text, study, folder)
+    target = root / "params.yaml"
+    done = f"params.yaml is now the study {study} (params/{study}.yaml)"
+    if target.is_file():
+        current = target.read_text(encoding="utf-8")
+        if current == text:
+            return f"params.yaml is the study {study} already"
+        if current not in (path.read_text(encoding="utf-8") for path in ready.values()):
+            target.replace(target.with_suffix(".yaml.old"))
+            done += "; the one before is kept as params.yaml.old"
+    target.write_text(text, encoding="utf-8")
+    return done
+
+
+def _with_folder(text: str, study: str, folder: str) -> str:
+    yaml = YAML()
+    yaml.width = 4096  # keeps the lines as they are
+    tree = yaml.load(text)
+    if tree["data"]["source"] == "shapes":
+        raise UserError(f"study {study} makes its own images; leave out the folder")
+    tree["data"]["folder"] = folder
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
+
+
+def _contradictions(params: Params) -> Iterator[str]:
+    networks = [*params.originals, *params.models]
+    if not params.models:
+        yield "models: declare at least one"
+    if params.loading.resize < params.loading.size:
+        yield "loading.resize: must be at least loading.size, which is cropped from it"
+    for name, model in params.models.items():
+        if name in params.originals:
+            yield f"models.{name}: an original has this name already"
+        if model.backbone not in params.originals:
+            near = near_matches(model.backbone, params.originals)
+            yield f"models.{name}.backbone: no original named {model.backbone!r}{near}"
+    for name in params.cams.saliency:
+        if name not in networks:
+            yield f"cams.saliency: no network named {name!r}{near_matches(name, networks)}"
+    for group, name in [("originals", n) for n in params.originals] + [
+        ("models", n) for n in params.models
+    ]:
+        try:
+            params.training_of(name)
+        except ValidationError as error:
+            for problem in error.errors():
+                yield f"{group}.{name}.training.{_explain(problem, Training)}"
+
+
+def _explain(problem: dict, top: type[Section] = Params) -> str:
+    *parents, key = problem["loc"] or ("",)
+    tags = parents[1:2] if parents[:1] == ["data"] else []  # pydantic names the source there
+    where = ".".join(str(part) for part in problem["loc"] if part not in tags)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key{near_matches(str(key), _fields_at(top, parents))}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    if problem["type"].startswith("union_tag"):
+        return f"{where}: {problem['msg']}"
+    return f"{where}: {problem['msg']}, not {problem['input']!r}"
+
+
+def _fields_at(section: type[Section], path: list) -> list[str]:
+    """Names of the keys that are known at a path of the tree, for near matches."""
+    current: Any = section
+    for part in path:
+        if part in getattr(current, "model_fields", {}):
+            current = current.model_fields[part].annotation
+        elif typing.get_origin(current) is dict:
+            current = typing.get_args(current)[1]
+        else:  # the tag of a union: the data source
+            current = next(
+                kind
+                for kind in typing.get_args(current)
+                if typing.get_args(kind.model_fields["source"].annotation) == (part,)
+            )
+    return list(current.model_fields)

@@ -1,0 +1,85 @@
+"""Runs one notebook as a stage of the pipeline: papermill with the parameters it names."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from camloc.errors import UserError, near_matches
+from camloc.params import Params
+from camloc.study import repository_root
+
+FOLDER = "data"  # of the study that the pipeline runs
+STRIPPED = Path(FOLDER) / "notebooks"
+EXECUTED = Path("reports") / "notebooks"
+
+
+def arguments(names: set[str], params: Params, network: str | None) -> dict:
+    """The values of a notebook's parameters: sections of params.yaml, by name.
+
+    Three names mean more than a section: `network` is the network's own name, `declaration` its
+    entry among the models or originals, and `training` the recipe that applies to it.
+    """
+    tree = params.model_dump(mode="json")
+    values = tree | {"folder": FOLDER, "reports": "reports"}
+    if network is not None:
+        values |= {
+            "network": network,
+            "declaration": params.network(network).model_dump(mode="json"),
+            "training": params.training_of(network).model_dump(mode="json"),
+        }
+    return {name: values[name] for name in names}
+
+
+def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
+    """Execute a notebook's stripped copy and keep the executed one under reports/notebooks.
+
+    Returns:
+        The executed notebook. It takes its place only when every cell has run; what a failed run
+        leaves is kept beside it as `*.failed.ipynb`.
+
+    Raises:
+        UserError: an unknown notebook or network, or whatever the notebook refused.
+    """
+    root = repository_root()
+    source = root / STRIPPED / f"{notebook}.ipynb"
+    if not source.is_file():
+        known = [path.stem for path in (root / "notebooks").glob("*.ipynb")]
+        raise UserError(f"no notebook {source}{near_matches(notebook, known)}")
+    known = [*params.originals, *params.models]
+    if network is not None and network not in known:
+        raise UserError(
+            f"params.yaml declares no network {network!r}{near_matches(network, known)}"
+        )
+    names = set(papermill.inspect_notebook(str(source)))
+    target = root / EXECUTED / f"{notebook}{f'-{network}' if network else ''}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _execute(source, target, arguments(names, params, network), root)
+    return target
+
+
+def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
+    logging.getLogger("papermill").setLevel(logging.INFO)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not a user's own
+    os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
+    partial = target.with_suffix(".failed.ipynb")
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(partial),
+            parameters=values,
+            kernel_name="python3",
+            cwd=str(root),
+            progress_bar=False,
+            log_output=True,
+        )
+    except PapermillExecutionError as error:
+        if error.ename == UserError.__name__:
+            partial.unlink()
+            raise UserError(error.evalue) from None
+        raise
+    partial.replace(target)

@@ -1,0 +1,75 @@
+"""The files of the maps stage: predicted classes and low-resolution maps of one network.
+
+A folder an evaluated split: `predictions.parquet` has a row for each stored class of each image
+(`image`, `wnid`, `rank` from 1 among all classes, `score`, the softmax), images in the order of
+the manifest's split and each image's rows together; `cam.npy` and `backprop.npy`, where the
+network has them, hold the maps as float16 (images, classes stored, h, w) in the same order.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+METHODS = ("cam", "backprop")
+_SCHEMA = pa.schema(
+    [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
+)
+
+
+class MapWriter:
+    """Streams predictions and maps to a folder; memory does not grow with the images."""
+
+    def __init__(self, folder: Path, images: Sequence[str], wnids: Sequence[str]) -> None:
+        self.folder, self.images, self.wnids = folder, list(images), np.array(wnids)
+        self.table = pq.ParquetWriter(folder / "predictions.parquet", _SCHEMA)
+        self.maps: dict[str, np.memmap] = {}
+        self.done = 0
+
+    def write(
+        self, classes: NDArray, ranks: NDArray, scores: NDArray, maps: dict[str, NDArray]
+    ) -> None:
+        """One batch: classes, ranks and scores (B, k); maps (B, k, h, w) of each method."""
+        batch, stored = classes.shape
+        names = self.images[self.done : self.done + batch]
+        columns = [
+            np.repeat(names, stored),
+            self.wnids[classes.ravel()],
+            ranks.ravel().astype(np.int32),
+            scores.ravel().astype(np.float32),
+        ]
+        self.table.write_table(pa.table(columns, schema=_SCHEMA))
+        for method, low in maps.items():
+            self._array(method, low)[self.done : self.done + batch] = low
+        self.done += batch
+
+    def close(self) -> None:
+        """Finish the files; refuses to leave maps of only some of the images."""
+        self.table.close()
+        for array in self.maps.values():
+            array.flush()
+        if self.done != len(self.images):
+            raise RuntimeError(f"maps of {self.done} of {len(self.images)} images were written")
+
+    def _array(self, method: str, low: NDArray) -> np.memmap:
+        if method not in self.maps:
+            shape = (len(self.images), *low.shape[1:])
+            path = self.folder / f"{method}.npy"
+            self.maps[method] = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        return self.maps[method]
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """The predictions of a split; row r belongs to map r of the flattened map files."""
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
+def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:
+    """Maps (images, classes stored, h, w), read lazily from disk; None if the network has none."""
+    path = folder / f"{method}.npy"
+    return np.load(path, mmap_mode="r") if path.is_file() else None

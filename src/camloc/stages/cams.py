@@ -1,0 +1,33 @@
+"""03_cams: classify the evaluated splits and store the maps."""
+
+import torch
+
+from camloc import surgery
+from camloc.loading import evaluation_batches
+from camloc.manifest import Manifest, replacing
+from camloc.maps import write_predictions
+from camloc.params import Cams, Loading
+from camloc.study import EVALUATED, Study
+from camloc.training import choose_device
+
+
+def run(study: Study, name: str, cams: dict, loading: dict, device: str) -> None:
+    """Write the predictions and maps of the network `name` on each evaluated split."""
+    options, loading_options = Cams(**cams), Loading(**loading)
+    manifest = Manifest.load(study.manifest)
+    where = choose_device(device)
+    network, about = surgery.load(study.weights(name))
+    network.to(where, memory_format=torch.channels_last)
+    with replacing(study.predictions(name)) as folder:
+        for split in EVALUATED:
+            write_predictions(
+                folder / split,
+                network,
+                surgery.with_cams(network, about),
+                evaluation_batches(manifest, split, loading_options, options.batch),
+                manifest.split(split)["image"],
+                about["wnids"],
+                top=len(about["wnids"]) if options.top == "all" else options.top,
+                saliency_cell=options.saliency_cell if name in options.saliency else None,
+                device=where,
+            )

@@ -1,0 +1,35 @@
+"""00_data: bring the images of a source and write the manifest and the withheld truth."""
+
+from camloc.datasets import ilsvrc, shapes, tiny_imagenet
+from camloc.manifest import Manifest, save_truth
+from camloc.study import Study, repository_root
+
+
+def run(study: Study, data: dict, seed: int) -> Manifest:
+    """Make the manifest of the source that `data` names.
+
+    Returns:
+        The manifest without withheld labels.
+    """
+    manifest, hidden = _read_source(study, data, seed)
+    manifest = manifest.validate()
+    labels, boxes = manifest.images.iloc[:0], manifest.boxes.iloc[:0]
+    if hidden:
+        manifest, labels, boxes = manifest.withhold(hidden)
+    save_truth(study.truth, labels, boxes)
+    manifest.save(study.manifest)
+    return manifest
+
+
+def _read_source(study: Study, data: dict, seed: int) -> tuple[Manifest, str | None]:
+    """A source's manifest, and the split whose labels stay unseen until scoring."""
+    options = dict(data)
+    source = options.pop("source")
+    if source == "shapes":
+        return shapes.generate(study.pictures, **options, seed=seed), "test"
+    study.pictures.mkdir(parents=True, exist_ok=True)
+    folder = options.pop("folder", None)
+    if source == "tiny-imagenet":
+        folder = repository_root() / folder if folder else tiny_imagenet.download(study.downloads)
+        return tiny_imagenet.read(folder, **options, seed=seed), None
+    return ilsvrc.read(repository_root() / folder), None

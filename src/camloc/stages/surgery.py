@@ -1,0 +1,24 @@
+"""01_surgery: cut a trained original and re-head it as declared."""
+
+import torch
+
+from camloc import surgery
+from camloc.params import Model
+from camloc.study import Study
+
+
+def run(study: Study, name: str, declaration: dict, seed: int) -> surgery.CamNetwork:
+    """Write the network of `declaration`, its backbone's weights kept up to the cut."""
+    model = Model(**declaration)
+    original, about = surgery.load(study.weights(model.backbone))
+    torch.manual_seed(seed)
+    fields = model.model_dump(exclude={"backbone", "training"})
+    network = surgery.build(
+        model.backbone,
+        **fields,
+        width=about["original"]["width"],
+        num_classes=len(about["wnids"]),
+        weights=original,
+    )
+    surgery.save(network, study.surgery(name), about | {"surgery": fields})
+    return network.eval()

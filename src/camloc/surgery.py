@@ -1,0 +1,194 @@
+"""Surgery: a backbone cut at a node, new convolutions, global pooling and one linear layer.
+
+Zhou et al. (2016), section 3: remove the fully connected layers, add a 3×3 convolution of 1024
+units, stride 1, padding 1, followed by global average pooling and a softmax layer.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from camloc import networks
+from camloc.errors import UserError
+
+POOLS = ("gap", "gmp")
+
+
+class CamNetwork(nn.Module):
+    """A network that ends in global pooling and one linear layer, so that it has CAMs.
+
+    `features(x)` gives the last maps (B, C, h, w), `classifier` is the linear layer on the C
+    pooled values, and `forward(x)` gives the logits (B, num_classes).
+    """
+
+    def __init__(
+        self, body: nn.Module, convs: nn.Module, pool: str, classifier: nn.Linear, dropout: float
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.convs = convs
+        self.pool = pool
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = classifier
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) to the maps that are pooled, (B, C, h, w)."""
+        return self.convs(self.body(x)["maps"])
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Maps (B, C, h, w) to logits (B, num_classes)."""
+        pooled = features.mean((2, 3)) if self.pool == "gap" else features.amax((2, 3))  # (B, C)
+        return self.classifier(self.dropout(pooled))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.features(x))
+
+
+def build(
+    backbone: str,
+    cut: str,
+    convs: Sequence[int] = (1024,),
+    pool: str = "gap",
+    num_classes: int = 1000,
+    width: float = 1.0,
+    groups: int = 1,
+    dropout: float = 0.0,
+    weights: nn.Module | None = None,
+) -> CamNetwork:
+    """A backbone kept up to a node, then convolutions, global pooling and a linear layer.
+
+    Args:
+        cut: the last node (or module) kept, as torchvision's feature extraction names it.
+        convs: units of each 3×3 convolution (stride 1, padding 1, with ReLU) after the cut.
+        pool: `gap`, the mean over positions, or `gmp`, the maximum (Oquab et al. 2015).
+        width: factor on the units of all layers, the new convolutions' too.
+        groups: of the new convolutions; the authors' code has 2, their text does not say.
+        dropout: probability after pooling; the authors' VGG has 0.5.
+        weights: the whole original network of this backbone and width whose weights are kept up
+            to the cut; random where None.
+
+    Raises:
+        UserError: an unknown backbone, cut or pool.
+    """
+    networks.check_cut(backbone, cut)
+    if pool not in POOLS:
+        raise UserError(f"unknown pool {pool!r}; known: {', '.join(POOLS)}")
+    original = weights or networks.whole(backbone, num_classes, width=width)
+    body = create_feature_extractor(original, {cut: "maps"})
+    channels = _channels(body)
+    layers: list[nn.Module] = []
+    for units in convs:
+        scaled = networks.scaled(units, width)
+        layers += [nn.Conv2d(channels, scaled, 3, padding=1, groups=groups), nn.ReLU()]
+        channels = scaled
+    added = nn.Sequential(*layers)
+    classifier = nn.Linear(channels, num_classes)
+    networks.initialise(added)
+    networks.initialise_classifier(classifier)
+    return CamNetwork(body, added, pool, classifier, dropout)
+
+
+def uncut(network: nn.Module, node: str) -> CamNetwork:
+    """A whole network that already ends in global average pooling, seen as a `CamNetwork`.
+
+    Weights are shared, nothing is retrained: GoogLeNet at `inception5b` and NIN at `features`
+    have CAMs without surgery.
+
+    Args:
+        node: the node whose maps are averaged.
+
+    Raises:
+        UserError: the logits are not the last layer applied to that node's spatial mean.
+    """
+    body = create_feature_extractor(network, {node: "maps"})
+    classifier = networks.last_linear(network)
+    if _channels(body) != classifier.in_features:
+        raise UserError(
+            f"{node} has {_channels(body)} maps but the last layer reads "
+            f"{classifier.in_features} values: the network does not end in GAP of this node"
+        )
+    return CamNetwork(body, nn.Sequential(), "gap", classifier, dropout=0.0)
+
+
+def save(network: nn.Module, path: Path, about: dict) -> None:
+    """Write weights together with the declaration that rebuilds their network.
+
+    Args:
+        about: `original` (backbone, width, dropout and gap), `surgery` (the arguments of `build`
+            that declare it, None for a whole network) and `wnids`, the classes in the order of
+            the logits.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".new")
+    # channels-last weights are not contiguous, which the format wants
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(state, partial, metadata={"camloc": json.dumps(about)})
+    partial.replace(path)
+
+
+def load(path: Path) -> tuple[nn.Module, dict]:
+    """The network of a file written by `save`, in evaluation mode, and what it says of itself.
+
+    Raises:
+        UserError: the file is missing or was not written by `save`.
+    """
+    if not path.is_file():
+        raise UserError(f"network file {path} is missing; run the stages before this one first")
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {}).get("camloc", "null"))
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if about is None:
+        raise UserError(f"network file {path} was not written by camloc")
+    network = from_declaration(about["original"], about["surgery"], len(about["wnids"]))
+    network.load_state_dict(state)
+    return network.eval(), about
+
+
+def from_declaration(original: dict, surgery: dict | None, num_classes: int) -> nn.Module:
+    """A network as params.yaml declares it, with random weights."""
+    backbone, width = original["backbone"], original["width"]
+    if surgery is None:
+        return networks.whole(backbone, num_classes, width=width, dropout=original["dropout"])
+    return build(backbone, **surgery, width=width, num_classes=num_classes)
+
+
+def with_cams(network: nn.Module, about: dict) -> CamNetwork | None:
+    """The network as one that has CAMs; None for one that does not end in global pooling."""
+    if isinstance(network, CamNetwork):
+        return network
+    node = about["original"]["gap"]
+    return uncut(network, node).eval() if node else None
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def map_resolution(network: CamNetwork, size: int) -> tuple[int, int]:
+    """Height and width of the maps for a square input of `size` pixels."""
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        h, w = network.features(torch.zeros(1, 3, size, size)).shape[2:]
+    network.train(training)
+    return h, w
+
+
+def _channels(body: nn.Module) -> int:
+    training = body.training
+    body.eval()
+    with torch.no_grad():
+        maps = body(torch.zeros(1, 3, 224, 224))["maps"]
+    body.train(training)
+    if maps.ndim != 4:
+        raise UserError(
+            f"the cut gives a tensor of shape {tuple(maps.shape)}, not maps (B, C, h, w)"
+        )
+    return maps.shape[1]

@@ -1,0 +1,239 @@
+"""Manifest: what goes in comes out, what no stage could use is refused."""
+
+import dataclasses
+import io
+import json
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from camloc.datasets.files import image_sizes, read_lines
+from camloc.errors import UserError
+from camloc.manifest import Manifest, image_size, replacing, save_truth
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Five 8 x 6 images of two classes; b and c hold two boxes, e has no label."""
+    images = pd.DataFrame(
+        {
+            "image": ["b", "a", "d", "c", "e"],
+            "path": [f"{name}.png" for name in "badce"],
+            "split": ["train", "train", "val", "test", "test"],
+            "wnid": ["n1", "n2", "n1", "n2", None],
+            "width": 8,
+            "height": 6,
+            "mask": [None, "a_mask.png", None, "c_mask.png", None],
+        }
+    )
+    boxes = pd.DataFrame(
+        {
+            "image": ["b", "b", "a", "d", "c", "c"],
+            "wnid": ["n1", "n2", "n2", "n1", "n2", "n1"],
+            "xmin": [0, 1, 2, 3, 4, 5],
+            "ymin": [0, 1, 2, 3, 4, 5],
+            "xmax": [7, 6, 5, 4, 4, 5],
+            "ymax": [5, 4, 3, 5, 4, 5],
+        }
+    )
+    for path in images["path"]:
+        Image.new("RGB", (8, 6)).save(tmp_path / path)
+    return Manifest("test", tmp_path, {"n2": "ant", "n1": "bée"}, images, boxes)
+
+
+def equal(manifest, other):
+    pd.testing.assert_frame_equal(manifest.images, other.images)
+    pd.testing.assert_frame_equal(manifest.boxes, other.boxes)
+    assert (manifest.source, manifest.root, manifest.classes) == (
+        other.source,
+        other.root,
+        other.classes,
+    )
+
+
+def test_manifest_loads_as_it_was_saved(manifest, tmp_path):
+    manifest.validate().save(tmp_path / "m")
+    equal(Manifest.load(tmp_path / "m"), manifest)
+    about = json.loads((tmp_path / "m/dataset.json").read_text(encoding="utf-8"))
+    assert about["classes"] == {"n1": "bée", "n2": "ant"}
+    assert about["fingerprint"]["files"] == 5
+
+
+def test_fingerprint_follows_sizes_and_names(manifest, tmp_path):
+    before = manifest.fingerprint()
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes() + b"x")
+    after = manifest.fingerprint()
+    assert after["bytes"] == before["bytes"] + 1
+    assert after["sha256"] != before["sha256"]
+
+
+def test_wnids_and_split_are_in_order(manifest):
+    assert manifest.wnids == ["n1", "n2"]
+    assert list(manifest.split("train")["image"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_truth_is_withheld_and_restored_exactly(manifest, tmp_path, split):
+    hidden, labels, boxes = manifest.withhold(split)
+    inside = hidden.images["split"] == split
+    assert hidden.images.loc[inside, ["wnid", "mask"]].isna().all(axis=None)
+    assert not hidden.boxes["image"].isin(hidden.images.loc[inside, "image"]).any()
+    pd.testing.assert_frame_equal(hidden.images[~inside], manifest.images[~inside])
+    assert len(boxes) + len(hidden.boxes) == len(manifest.boxes)
+
+    hidden.save(tmp_path / "m")
+    save_truth(tmp_path / "truth", labels, boxes)
+    equal(Manifest.load(tmp_path / "m").with_truth(tmp_path / "truth"), manifest)
+
+
+def test_truth_without_masks_or_open_boxes_is_restored_exactly(manifest, tmp_path):
+    images = manifest.images.assign(mask=None)
+    boxes = manifest.boxes[manifest.boxes["image"] == "c"].reset_index(drop=True)
+    bare = dataclasses.replace(manifest, images=images, boxes=boxes)
+    hidden, labels, withheld = bare.withhold("test")
+    hidden.save(tmp_path / "m")
+    save_truth(tmp_path / "truth", labels, withheld)
+    assert len(Manifest.load(tmp_path / "m").boxes) == 0
+    equal(Manifest.load(tmp_path / "m").with_truth(tmp_path / "truth"), bare)
+
+
+def test_withholding_nothing_changes_nothing(manifest, tmp_path):
+    train = manifest.images["split"] == "train"
+    images = manifest.images[train].reset_index(drop=True)
+    boxes = manifest.boxes[manifest.boxes["image"].isin(images["image"])].reset_index(drop=True)
+    only = dataclasses.replace(manifest, images=images, boxes=boxes)
+    hidden, labels, withheld = only.withhold("test")
+    save_truth(tmp_path / "truth", labels, withheld)
+    equal(hidden.with_truth(tmp_path / "truth"), only)
+
+
+def test_truth_of_other_images_is_refused(manifest, tmp_path):
+    hidden, labels, boxes = manifest.withhold("test")
+    save_truth(tmp_path / "truth", labels.replace("c", "z"), boxes.replace("c", "z"))
+    with pytest.raises(UserError, match="truth of image z"):
+        hidden.with_truth(tmp_path / "truth")
+
+
+def test_missing_manifest_says_what_makes_it(manifest, tmp_path):
+    with pytest.raises(UserError, match=r"images\.parquet is missing.*dvc repro"):
+        Manifest.load(tmp_path / "none")
+    with pytest.raises(UserError, match=r"labels\.parquet is missing"):
+        manifest.with_truth(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column", "value", "message"),
+    [
+        ("images", 0, "image", "a", r"image a is listed twice: path=a\.png"),
+        ("images", 0, "wnid", "n3", r"image b has an unknown class: path=b\.png, wnid=n3"),
+        ("boxes", 2, "wnid", "n3", "image a has a box of an unknown class: wnid=n3, xmin=2"),
+        ("boxes", 2, "image", "z", "image z has a box but is not among the images"),
+        ("boxes", 0, "xmax", -1, "image b has an inverted box"),
+        ("boxes", 3, "ymin", 6, "image d has an inverted box"),
+        ("boxes", 0, "xmin", -1, r"image b has a box outside.*path=b\.png, wnid=n1, xmin=-1"),
+        ("boxes", 1, "ymin", -1, "image b has a box outside"),
+        ("boxes", 0, "xmax", 8, "image b has a box outside.*xmax=8, ymax=5, width=8, height=6"),
+        ("boxes", 3, "ymax", 6, "image d has a box outside"),
+    ],
+)
+def test_validate_names_the_first_offender(manifest, table, row, column, value, message):
+    frame = getattr(manifest, table).copy()
+    frame.loc[row, column] = value
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(manifest, **{table: frame}).validate()
+
+
+def test_validate_counts_the_other_offenders(manifest):
+    boxes = manifest.boxes.assign(xmin=-1)
+    with pytest.raises(UserError, match=r"image b .*\(and 5 more\)"):
+        dataclasses.replace(manifest, boxes=boxes).validate()
+
+
+def test_validate_refuses_a_class_without_a_training_image(manifest):
+    images = manifest.images.assign(split=["train", "val", "val", "test", "test"])
+    with pytest.raises(UserError, match=r"class n2 \(ant\) has no training image"):
+        dataclasses.replace(manifest, images=images).validate()
+
+
+def test_replacing_puts_the_new_folder_in_place_of_the_old(tmp_path):
+    for text in ("first", "second"):
+        with replacing(tmp_path / "out") as new:
+            assert list(new.iterdir()) == []
+            (new / f"{text}.txt").write_text(text)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["second.txt"]
+
+
+def test_replacing_leaves_the_old_folder_on_an_error(tmp_path):
+    with replacing(tmp_path / "out") as new:
+        (new / "kept.txt").write_text("kept")
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "out") as new:
+        (new / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out/kept.txt").read_text() == "kept"
+
+
+def jpeg(size=(30, 20), mode="RGB"):
+    """A JPEG with so much in it that every cut loses pixels."""
+    file = io.BytesIO()
+    Image.effect_noise(size, 80).convert(mode).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_image_size_is_width_and_height(tmp_path, mode):
+    (tmp_path / "a.JPEG").write_bytes(jpeg((30, 20), mode))
+    assert image_size(tmp_path / "a.JPEG") == (30, 20)
+
+
+def test_image_size_accepts_padding_after_the_end(tmp_path):
+    (tmp_path / "a.JPEG").write_bytes(jpeg() + b"\0" * 512)
+    assert image_size(tmp_path / "a.JPEG") == (30, 20)
+
+
+def test_image_size_accepts_a_png_named_jpeg(tmp_path):
+    Image.new("RGB", (5, 4)).save(tmp_path / "a.JPEG", "PNG")
+    assert image_size(tmp_path / "a.JPEG") == (5, 4)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 10, 300])
+def test_image_size_refuses_a_truncated_jpeg(tmp_path, lost):
+    (tmp_path / "a.JPEG").write_bytes(jpeg()[:-lost])
+    with pytest.raises(UserError, match=r"a\.JPEG is truncated or not an image"):
+        image_size(tmp_path / "a.JPEG")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"\xff\xd9", b"<html>not found</html>"])
+def test_image_size_refuses_what_is_no_image(tmp_path, content):
+    (tmp_path / "a.JPEG").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.JPEG is truncated or not an image"):
+        image_size(tmp_path / "a.JPEG")
+
+
+def test_image_size_refuses_a_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"a\.JPEG is missing"):
+        image_size(tmp_path / "a.JPEG")
+
+
+def test_image_sizes_keep_the_order_over_many_batches(tmp_path):
+    for width in (3, 4, 5):
+        Image.new("RGB", (width, 2)).save(tmp_path / f"{width}.png")
+    sizes = image_sizes([tmp_path / f"{3 + i % 3}.png" for i in range(1201)])
+    assert sizes.tolist() == [[3 + i % 3, 2] for i in range(1201)]
+
+
+def test_image_sizes_name_the_broken_file(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    with pytest.raises(UserError, match=r"bad\.png is truncated"):
+        image_sizes([tmp_path / "good.png"] * 700 + [tmp_path / "bad.png"])
+
+
+def test_lines_come_with_their_place_whatever_the_editor(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\n\r\n two\t".encode())
+    assert list(read_lines(tmp_path / "a.txt")) == [
+        (f"{tmp_path / 'a.txt'}:1", "one"),
+        (f"{tmp_path / 'a.txt'}:3", " two\t"),
+    ]
