@@ -24,8 +24,9 @@ repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml 
 	$(RUN) dvc repro
 
 test: setup ## run all tests, the notebooks against their outputs among them
-	$(RUN) pytest
-	$(RUN) pytest --nbval --nbval-sanitize-with notebooks/.nbval.cfg notebooks
+	$(RUN) pytest -n 2 --dist loadfile
+	rm -rf data/smoke
+	TQDM_DISABLE=1 $(RUN) pytest --nbval --nbval-current-env notebooks
 
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks

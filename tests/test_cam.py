@@ -89,7 +89,9 @@ def test_maximum_of_each_map_is_one_however_small_the_gradient():
 
 
 def test_no_gradient_at_all_gives_zeros():
-    maps = saliency_maps(Linear(torch.zeros(1, 3, 2, 2)), torch.zeros(1, 3, 2, 2), torch.zeros(1, 1).long())
+    maps = saliency_maps(
+        Linear(torch.zeros(1, 3, 2, 2)), torch.zeros(1, 3, 2, 2), torch.zeros(1, 1).long()
+    )
     assert maps.tolist() == [[[[0.0, 0.0], [0.0, 0.0]]]]
 
 

@@ -1,4 +1,4 @@
-"""The committed notebooks: they carry outputs, figures have alt text, and nbval notices a change."""
+"""The committed notebooks: outputs, alt text, and that nbval notices a change."""
 
 import re
 import subprocess

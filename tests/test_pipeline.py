@@ -1,4 +1,4 @@
-"""The whole pipeline on the smoke study, in a copy of the repository: what runs after which edit."""
+"""The whole pipeline on the smoke study, in a copy of the repository: which edit runs what."""
 
 import json
 import os

@@ -34,5 +34,5 @@ def test_make_help_lists_the_target(target):
 
 def test_make_targets_in_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
+    for target in re.findall(r"(?:`|^)make (\w+)", (ROOT / "README.md").read_text(), re.M):
         assert f"\n{target}:" in makefile, target

@@ -101,7 +101,7 @@ def test_uncut_network_gives_the_logits_of_the_whole(backbone, node):
 
 
 def test_network_that_does_not_end_in_gap_has_no_uncut_maps():
-    with pytest.raises(UserError, match=r"does not end in GAP of this node"):
+    with pytest.raises(UserError, match=r"does not end in global average pooling of"):
         surgery.uncut(networks.whole("alexnet", 4, width=0.0625), "features.11")
 
 

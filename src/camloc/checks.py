@@ -1,43 +1,66 @@
-"""What params.yaml names must exist: checked before any work starts."""
+"""What params.yaml names must exist and fit: checked before any work starts."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from camloc import networks
+import torch
+
+from camloc import networks, surgery
 from camloc.errors import UserError
-from camloc.params import Params
+from camloc.params import Model, Original, Params
 from camloc.study import repository_root
 
 
 def check(params: Params) -> None:
-    """Refuse unknown backbones and cuts, and folders and files that are missing.
+    """Refuse networks that cannot be built, and folders and files that are missing.
 
     Raises:
         UserError: names every key that is wrong, and what would be right.
     """
     problems = []
-    for where, verify in _claims(params):
+    for key, verify in _claims(params):
         try:
             verify()
         except UserError as error:
-            problems.append(f"params.yaml: {where}: {error}")
+            problems.append(f"params.yaml: {key}: {error}")
     if problems:
         raise UserError("\n".join(problems))
 
 
-def _claims(params: Params):
-    """Each key that names something outside params.yaml, with the check of it."""
+def _claims(params: Params) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Each key that claims something about the world, with the check of it."""
     folder = getattr(params.data, "folder", None)
     if folder is not None:
         yield "data.folder", lambda: _exists(folder, "folder")
     for name, original in params.originals.items():
-        yield f"originals.{name}", lambda name=name: networks.check_name(name)
+        yield f"originals.{name}", lambda n=name, o=original: _original_can_be_built(n, o)
         if original.gap and name in networks.names():
-            yield f"originals.{name}.gap", lambda n=name, o=original: networks.check_cut(n, o.gap)
+            yield f"originals.{name}.gap", lambda n=name, o=original: _ends_in_gap(n, o)
         if original.weights not in ("scratch", "torchvision"):
             yield f"originals.{name}.weights", lambda o=original: _exists(Path(o.weights), "file")
     for name, model in params.models.items():
         if model.backbone in networks.names():
-            yield f"models.{name}.cut", lambda m=model: networks.check_cut(m.backbone, m.cut)
+            width = params.originals[model.backbone].width
+            yield f"models.{name}.cut", lambda m=model, w=width: _model_can_be_built(m, w)
+
+
+def _original_can_be_built(backbone: str, original: Original) -> None:
+    networks.check_name(backbone)
+    if original.weights == "torchvision" and backbone == "nin":
+        raise UserError("torchvision has no weights of nin; give `weights` a file or scratch")
+    with torch.device("meta"):  # shapes without values: quick, and no memory
+        networks.whole(backbone, 2, width=original.width)
+
+
+def _ends_in_gap(backbone: str, original: Original) -> None:
+    networks.check_cut(backbone, original.gap)
+    with torch.device("meta"):
+        surgery.uncut(networks.whole(backbone, 2, width=original.width), original.gap)
+
+
+def _model_can_be_built(model: Model, width: float) -> None:
+    with torch.device("meta"):
+        surgery.build(**model.model_dump(exclude={"training"}), num_classes=2, width=width)
 
 
 def _exists(path: Path, kind: str) -> None:

@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _params() -> "Params":  # noqa: F821
+def _params():
     from camloc import params
     from camloc.study import repository_root
 

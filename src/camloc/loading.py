@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
@@ -73,15 +73,18 @@ def decode(path: str | Path, side: int) -> Tensor:
         UserError: the file is missing, truncated or not an image.
     """
     try:
-        picture = decode_image(read_file(str(path)), mode=ImageReadMode.RGB)  # (3, H, W)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"image {path} cannot be read ({reason}); replace or remove it") from None
+        with Image.open(path) as image:
+            picture = functional.pil_to_tensor(image.convert("RGB"))  # (3, H, W)
+    except OSError as error:
+        raise UserError(f"image {path} cannot be read ({error}); replace or remove it") from None
     return functional.resize(picture, [side, side], antialias=True)
 
 
 def training_batches(manifest: Manifest, loading: Loading, batch: int, seed: int) -> DataLoader:
     """Shuffled batches of the train split: random crops of the warped square, mirrored by chance.
+
+    `seed` fixes the order. Crops and mirrors come from torch's own generator, in this process or
+    in the workers, so it must be seeded, too.
 
     Returns:
         A loader of uint8 (batch, 3, size, size) and class indices (batch,); the incomplete last

@@ -57,10 +57,13 @@ def classification_errors(outcome: pd.DataFrame) -> dict[str, float]:
 def localization_errors(outcome: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:
     """Top-1, top-5 and GT-known localization error in percent, over images that have a box.
 
-    The GT-known error is left out where some image has no guess of its true class, because then
-    the map of that class was not stored and nobody knows what its box would be worth.
+    Empty where no image has one. The GT-known error is left out where some image has no guess of
+    its true class, because then the map of that class was not stored and nobody knows what its
+    box would be worth.
     """
     boxed = outcome[outcome["has_box"]]
+    if boxed.empty:
+        return {}
     errors = {f"loc_err_top{k}": _percent(boxed["loc_rank"] > k) for k in (1, 5)}
     if boxed["gt_known_iou"].notna().all():
         errors["loc_err_gt_known"] = _percent(boxed["gt_known_iou"] < threshold)

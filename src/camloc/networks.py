@@ -7,21 +7,23 @@ GoogLeNet has batch normalisation; both differ from the Caffe networks of the pa
 import functools
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import torchvision
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from camloc.errors import UserError, near_matches
 
-# Constructor arguments that keep a network free of side branches: the auxiliary classifiers of
-# the Inception family serve full-length training from scratch only.
-_EXTRA_ARGUMENTS = {
-    "googlenet": {"aux_logits": False, "init_weights": False},
-    "inception_v3": {"aux_logits": False, "init_weights": False},
-}
+# No side branches: the auxiliary classifiers of the Inception family serve full-length training
+# from scratch only. And the change of input scale that torchvision's weights of that family want,
+# always: it is no part of a state file, so one network with it and one without could be confused.
+_INCEPTION = {"aux_logits": False, "init_weights": False, "transform_input": True}
+_EXTRA_ARGUMENTS = {"googlenet": _INCEPTION, "inception_v3": _INCEPTION}
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
 class NIN(nn.Module):
@@ -219,21 +221,21 @@ def _pretrained(backbone: str, width: float) -> nn.Module:
     if width != 1.0:
         raise UserError(f"torchvision's weights of {backbone} need width 1.0, not {width}")
     try:
-        return torchvision.models.get_model(backbone, weights="IMAGENET1K_V1")
+        network = torchvision.models.get_model(backbone, weights="IMAGENET1K_V1")
     except OSError as error:
         raise UserError(
             f"torchvision's weights of {backbone} could not be downloaded ({error}); put the file "
             f"into {torch.hub.get_dir()}/checkpoints or give its path as `weights`"
         ) from None
+    if backbone == "inception_v3":  # which keeps its side branch with the weights
+        network.aux_logits, network.AuxLogits = False, None
+    return network
 
 
 def _load_file(network: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"weights file {path} is missing; give a file, scratch or torchvision")
-    if path.suffix == ".safetensors":
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = _read_state(path)
     classes = state.get(f"{_last_linear_name(network)}.weight")
     wanted = last_linear(network).out_features
     if classes is not None and len(classes) != wanted:
@@ -244,6 +246,22 @@ def _load_file(network: nn.Module, path: Path) -> None:
         raise UserError(f"weights file {path} does not fit the network: {error}") from None
     if last_linear(network).out_features != wanted:
         replace_last_linear(network, wanted)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """The weights in a safetensors or torch file, without auxiliary classifiers."""
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+    except (SafetensorError, UnpicklingError, EOFError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"weights file {path} holds no weights ({reason}); give a safetensors file or a torch "
+            "file of a state dict"
+        ) from None
 
 
 def _last_linear_name(network: nn.Module) -> str:
@@ -266,8 +284,11 @@ def _scale_width(network: nn.Module, width: float) -> None:
             parent, _, attribute = name.rpartition(".")
             setattr(network.get_submodule(parent), attribute, lazy)
     network.eval()
-    with torch.no_grad():
-        network(torch.zeros(1, 3, 224, 224))
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, 224, 224))
+    except RuntimeError as error:
+        raise UserError(f"this network has no version of width {width} ({error})") from None
     network.train()
 
 

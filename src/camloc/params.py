@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -106,10 +107,16 @@ class Model(Surgery):
     training: dict = {}
 
 
+def _classes_kept(top: int | str) -> int | str:
+    if top != "all" and (isinstance(top, str) or top < 1):
+        raise ValueError("must be a whole number from 1, or all")
+    return top
+
+
 class Cams(Section):
     """Which maps are stored: of the `top` predicted classes, or of all."""
 
-    top: PositiveInt | Literal["all"]
+    top: Annotated[int | str, AfterValidator(_classes_kept)]
     batch: PositiveInt
     saliency: list[str]
     saliency_cell: PositiveInt
@@ -147,7 +154,7 @@ class Params(Section):
     def training_of(self, name: str) -> Training:
         """How a network is trained: its section, with the declaration's own overrides."""
         section = self.finetune if name in self.models else self.training
-        return Training(**(section.model_dump() | self.network(name).training))
+        return Training.model_validate(section.model_dump() | self.network(name).training)
 
 
 def load(path: Path) -> Params:
@@ -166,7 +173,7 @@ def load(path: Path) -> Params:
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no parameters; see params/ for whole studies")
     try:
-        params = Params(**tree)
+        params = Params.model_validate(tree)
         problems = list(_contradictions(params))
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]

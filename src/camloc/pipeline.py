@@ -1,6 +1,5 @@
 """Runs one notebook as a stage of the pipeline: papermill with the parameters it names."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -62,8 +61,6 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
 
 
 def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    logging.getLogger("papermill").setLevel(logging.INFO)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not a user's own
     os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
     partial = target.with_suffix(".failed.ipynb")
@@ -75,7 +72,7 @@ def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
             kernel_name="python3",
             cwd=str(root),
             progress_bar=False,
-            log_output=True,
+            stdout_file=sys.stdout,  # a line an epoch
         )
     except PapermillExecutionError as error:
         if error.ename == UserError.__name__:

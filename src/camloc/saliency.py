@@ -19,12 +19,12 @@ def saliency_maps(network: nn.Module, x: Tensor, classes: Tensor, cell: int = 1)
         mean something, and raw gradients would underflow in half precision.
     """
     x = x.detach().requires_grad_(True)
+    maps = []
     with torch.enable_grad():
         logits = network(x)
-    maps = []
-    for chosen in classes.T:  # (B,): images do not mix, so one backward pass serves the batch
-        score = logits.gather(1, chosen[:, None]).sum()
-        (gradient,) = torch.autograd.grad(score, x, retain_graph=True)
-        maps.append(gradient.abs().amax(1))  # (B, H, W)
+        for chosen in classes.T:  # (B,): images do not mix, so one backward pass serves the batch
+            score = logits.gather(1, chosen[:, None]).sum()
+            (gradient,) = torch.autograd.grad(score, x, retain_graph=True)
+            maps.append(gradient.abs().amax(1))  # (B, H, W)
     pooled = functional.avg_pool2d(torch.stack(maps, 1).float(), cell)
     return pooled / pooled.amax((2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -74,7 +74,8 @@ def build(
             to the cut; random where None.
 
     Raises:
-        UserError: an unknown backbone, cut or pool.
+        UserError: an unknown backbone, cut or pool, a cut that gives no maps, groups that do not
+            divide the channels.
     """
     networks.check_cut(backbone, cut)
     if pool not in POOLS:
@@ -85,6 +86,8 @@ def build(
     layers: list[nn.Module] = []
     for units in convs:
         scaled = networks.scaled(units, width)
+        if channels % groups or scaled % groups:
+            raise UserError(f"groups {groups} must divide {channels} and {scaled} channels")
         layers += [nn.Conv2d(channels, scaled, 3, padding=1, groups=groups), nn.ReLU()]
         channels = scaled
     added = nn.Sequential(*layers)
@@ -108,12 +111,17 @@ def uncut(network: nn.Module, node: str) -> CamNetwork:
     """
     body = create_feature_extractor(network, {node: "maps"})
     classifier = networks.last_linear(network)
-    if _channels(body) != classifier.in_features:
-        raise UserError(
-            f"{node} has {_channels(body)} maps but the last layer reads "
-            f"{classifier.in_features} values: the network does not end in GAP of this node"
-        )
-    return CamNetwork(body, nn.Sequential(), "gap", classifier, dropout=0.0)
+    seen = CamNetwork(body, nn.Sequential(), "gap", classifier, dropout=0.0)
+    if _channels(body) != classifier.in_features or not _same_logits(network, seen):
+        raise UserError(f"the network does not end in global average pooling of {node}")
+    return seen
+
+
+def _same_logits(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two networks agree on a random picture; networks without values are not compared."""
+    a, b, x = a.eval(), b.eval(), torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        return x.is_meta or torch.allclose(a(x), b(x), rtol=1e-3, atol=1e-4)
 
 
 def save(network: nn.Module, path: Path, about: dict) -> None:
@@ -140,9 +148,12 @@ def load(path: Path) -> tuple[nn.Module, dict]:
     """
     if not path.is_file():
         raise UserError(f"network file {path} is missing; run the stages before this one first")
-    with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {}).get("camloc", "null"))
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("camloc", "null"))
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"network file {path} is broken ({error}); make it again") from None
     if about is None:
         raise UserError(f"network file {path} was not written by camloc")
     network = from_declaration(about["original"], about["surgery"], len(about["wnids"]))

@@ -34,10 +34,46 @@ def table_3(rows: Rows, images: int) -> pd.DataFrame:
                 "top-5 paper": stated,
                 "top-5 measured": measured,
                 "top-5 difference": measured - stated,
-                "images": images if measured == measured else 0,
+                "images": images if pd.notna(measured) else 0,
             }
         )
     return pd.DataFrame(lines).set_index("method")
+
+
+def baselines(rows: Rows, images: int) -> pd.DataFrame:
+    """GT-known localization error in percent of every row that has one, best first."""
+    errors = {
+        row: errors["loc_err_gt_known"]
+        for row, errors in rows.items()
+        if "loc_err_gt_known" in errors
+    }
+    table = pd.DataFrame({"GT-known": errors, "images": images}).rename_axis("row")
+    return table.sort_values("GT-known", kind="stable")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown, one decimal, rows by their title and name."""
+    shown = formatted(table)
+    align = ["left"] + ["right"] * shown.shape[1]
+    return shown.reset_index().to_markdown(index=False, colalign=align, disable_numparse=True)
+
+
+def formatted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text for people: one decimal, signs on differences, a dash for nothing."""
+    shown = table.astype(object).copy()
+    for column in table:
+        sign = "+" if "difference" in column else ""
+        shown[column] = [_text(value, sign) for value in table[column]]
+    shown.index = [
+        f"{paper.TITLES[row]} (`{row}`)" if row in paper.TITLES else row for row in table.index
+    ]
+    return shown.rename_axis(table.index.name)
+
+
+def _text(value: object, sign: str) -> str:
+    if isinstance(value, float):
+        return "–" if pd.isna(value) else f"{value:{sign}.1f}"
+    return str(value)
 
 
 def _beside(rows: Rows, stated: dict, prefix: str, images: int) -> pd.DataFrame:
@@ -59,40 +95,3 @@ def _beside(rows: Rows, stated: dict, prefix: str, images: int) -> pd.DataFrame:
 
 def _has(errors: Errors, prefix: str) -> bool:
     return any(key.startswith(prefix) for key in errors)
-
-
-def baselines(rows: Rows, images: int) -> pd.DataFrame:
-    """GT-known localization error in percent of every row that has one, best first."""
-    errors = {row: errors["loc_err_gt_known"] for row, errors in rows.items() if _known(errors)}
-    table = pd.DataFrame({"GT-known": errors, "images": images}).rename_axis("row")
-    return table.sort_values("GT-known", kind="stable")
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, one decimal, rows by their title and name."""
-    shown = formatted(table)
-    return shown.reset_index().to_markdown(
-        index=False, colalign=["left"] + ["right"] * shown.shape[1]
-    )
-
-
-def formatted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people: one decimal, signs on differences, a dash for nothing."""
-    shown = table.astype(object).copy()
-    for column in table:
-        sign = "+" if "difference" in column else ""
-        shown[column] = [_text(value, sign) for value in table[column]]
-    shown.index = [
-        f"{paper.TITLES[row]} (`{row}`)" if row in paper.TITLES else row for row in table.index
-    ]
-    return shown.rename_axis(table.index.name)
-
-
-def _text(value: object, sign: str) -> str:
-    if isinstance(value, float):
-        return "–" if value != value else f"{value:{sign}.1f}"
-    return str(value)
-
-
-def _known(errors: Errors) -> bool:
-    return "loc_err_gt_known" in errors

@@ -58,7 +58,7 @@ def fit(
         val: the same for the val split, in order; only measured, nothing is chosen by it.
 
     Returns:
-        The history, one row an epoch: losses, errors in percent and the last learning rate.
+        The history, one row an epoch: the learning rate at its start, losses, errors in percent.
 
     Raises:
         UserError: the loss is no longer finite.
@@ -68,6 +68,7 @@ def fit(
     precision = choose_precision(training.precision, device)
     history = []
     for epoch in range(1, training.epochs + 1):
+        lr = schedule.get_last_lr()[0]
         shown = tqdm(batches, desc=f"epoch {epoch}/{training.epochs}", unit="batch", leave=False)
         loss, error = _train_epoch(
             network, shown, optimizer, schedule, training.label_smoothing, precision, device
@@ -78,7 +79,6 @@ def fit(
                 "`precision: float32` in params.yaml usually helps"
             )
         val_loss, val_error = measure(network, val, precision, device)
-        lr = schedule.get_last_lr()[0]
         history.append([epoch, lr, loss, error, val_loss, val_error])
         print(
             f"epoch {epoch}/{training.epochs}: train loss {loss:.3f} error {error:.1f} %, "
@@ -153,7 +153,10 @@ def _optimizer(
         optimizer = AdamW(groups, lr=training.lr)
     steps = training.epochs * steps_per_epoch
     if training.schedule == "one-cycle":
-        return optimizer, OneCycleLR(optimizer, training.lr, total_steps=max(1, steps))
+        # Without its cycle of momentum, which would overrule the parameter.
+        return optimizer, OneCycleLR(
+            optimizer, training.lr, total_steps=max(1, steps), cycle_momentum=False
+        )
     return optimizer, StepLR(optimizer, training.step_epochs * steps_per_epoch, gamma=0.1)
 
 

@@ -20,12 +20,15 @@ def run(study: Study, name: str, cams: dict, loading: dict, device: str) -> None
     network.to(where, memory_format=torch.channels_last)
     with replacing(study.predictions(name)) as folder:
         for split in EVALUATED:
+            images = manifest.split(split)["image"]
+            if images.empty:
+                continue
             write_predictions(
                 folder / split,
                 network,
                 surgery.with_cams(network, about),
                 evaluation_batches(manifest, split, loading_options, options.batch),
-                manifest.split(split)["image"],
+                images,
                 about["wnids"],
                 top=len(about["wnids"]) if options.top == "all" else options.top,
                 saliency_cell=options.saliency_cell if name in options.saliency else None,

@@ -19,6 +19,8 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
     rows: dict[str, dict] = {}
     with replacing(study.evaluation(name)) as folder:
         for split in EVALUATED:
+            if manifest.split(split)["wnid"].isna().all():  # a split without labels, or none
+                continue
             stored = study.predictions(name) / split
             rows[split] = {}
             for row, errors, outcome in evaluation.evaluate_split(

@@ -1,0 +1,90 @@
+"""The stages in this process, on a handful of pictures."""
+
+import json
+import re
+
+import pytest
+
+from camloc import params
+from camloc.errors import UserError
+from camloc.manifest import Manifest, save_truth
+from camloc.stages import cams, data, evaluate, finetune, report, surgery
+from camloc.study import Study, repository_root
+
+SHAPES = {"source": "shapes", "train": 24, "val": 6, "test": 6}
+SMOKE = params.load(repository_root() / "params" / "smoke.yaml")
+LOADING = SMOKE.loading.model_dump()
+
+
+def run_all(study: Study) -> None:
+    """Every stage of the smoke study's whole network and of its GAP network."""
+    data.run(study, SHAPES, seed=1)
+    for name in ("googlenet", "googlenet-gap"):
+        declaration = SMOKE.network(name).model_dump()
+        if name in SMOKE.models:
+            surgery.run(study, name, declaration, 1)
+        training = SMOKE.training_of(name).model_dump() | {"batch": 8}
+        finetune.run(study, name, declaration, training, LOADING, "cpu", 1)
+        cams.run(study, name, SMOKE.cams.model_dump(), LOADING, "cpu")
+        evaluate.run(study, name, {"threshold": 0.2}, {"split": "test", "iou": 0.5})
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    study = Study(tmp_path_factory.mktemp("study"))
+    run_all(study)
+    return study
+
+
+def test_same_seed_gives_the_same_weights_maps_and_errors(study, tmp_path):
+    again = Study(tmp_path)
+    run_all(again)
+    for path in (
+        "networks/googlenet-gap/weights.safetensors",
+        "predictions/googlenet-gap/test/cam.npy",
+        "predictions/googlenet/val/backprop.npy",
+        "evaluation/googlenet-gap/errors.json",
+    ):
+        assert (study.folder / path).read_bytes() == (again.folder / path).read_bytes(), path
+
+
+def test_no_label_or_box_of_the_withheld_split_is_in_the_manifest(study):
+    manifest = Manifest.load(study.manifest)
+    test = manifest.split("test")
+    assert test["wnid"].isna().all() and test["mask"].isna().all()
+    assert not manifest.boxes["image"].isin(test["image"]).any()
+    whole = manifest.with_truth(study.truth).split("test")
+    assert whole["wnid"].notna().all()
+
+
+def test_split_without_labels_gets_predictions_but_no_errors(study):
+    manifest = Manifest.load(study.manifest)
+    try:
+        save_truth(study.truth, manifest.images.iloc[:0], manifest.boxes.iloc[:0])
+        rows = evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "val"})
+    finally:
+        data.run(study, SHAPES, seed=1)
+    assert set(rows) == {"val"}
+    assert (study.predictions("googlenet-gap") / "test" / "cam.npy").is_file()
+
+
+def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
+    evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
+    names = ["googlenet", "googlenet-gap"]
+    made = report.run(study, "smoke", names, {"split": "test"}, tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(metrics) == [
+        "googlenet", "backprop-googlenet", "googlenet-gap", "whole-image", "centre-box",
+    ]  # fmt: skip
+    assert made.images == 6
+    summary = (tmp_path / "summary.md").read_text()
+    # The paper's top-1 error stands beside the row's name.
+    assert re.search(r"\| GoogLeNet-GAP \(`googlenet-gap`\) +\| +35\.0 ", summary)
+    assert str(tmp_path) not in summary
+
+
+def test_failing_data_stage_leaves_the_earlier_manifest(study):
+    before = (study.manifest / "dataset.json").read_bytes()
+    with pytest.raises(UserError, match="too few"):
+        data.run(study, SHAPES | {"train": 3}, seed=1)
+    assert (study.manifest / "dataset.json").read_bytes() == before
