@@ -13,14 +13,16 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 .uv/bin/uv:
-	python3 -m venv .uv
+	python3 -m venv .uv || { echo "make: python3 lacks venv; install uv, or your system's python3-venv" >&2; exit 2; }
 	.uv/bin/python -m pip install --quiet uv
 
 setup: | $(UV) ## install everything into .venv, as uv.lock pins it
 	$(UV) sync --frozen --quiet
 
 repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir its images
+	$(if $(FOLDER),$(if $(STUDY),,$(error FOLDER needs STUDY=name, the study whose images are there)))
 	$(if $(STUDY),$(RUN) camloc use $(STUDY) $(if $(FOLDER),--folder "$(FOLDER)"))
+	$(RUN) camloc check
 	$(RUN) dvc repro
 
 test: setup ## run all tests, the notebooks against their outputs among them
@@ -38,6 +40,6 @@ lint: setup ## check style
 bench: setup ## print the benchmarks, as ratios within one run
 	$(RUN) python benchmarks/throughput.py
 
-clean: ## remove what the pipeline wrote here; DVC's cache and the environment stay
+clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
 	rm -rf reports/html reports/index.html reports/notebooks
-	find data -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf $(addprefix data/,notebooks manifest truth pictures networks predictions evaluation smoke)

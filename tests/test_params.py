@@ -234,7 +234,7 @@ def test_check_of_the_smoke_study_is_silent(repository, capsys):
             "originals.googlenet.gap: googlenet has no node 'inception5c'.*inception5b",
         ),
         (
-            {"data": {"source": "ilsvrc", "folder": "data/none"}},
+            {"data": {"source": "tiny-imagenet", "folder": "data/none"}},
             "data.folder: there is no folder data/none",
         ),
         (
@@ -255,7 +255,7 @@ def test_check_finds_folders_and_files_from_the_repositorys_root(repository, cap
     (repository / "images").mkdir()
     (repository / "weights.pth").touch()
     changes = {
-        "data": {"source": "ilsvrc", "folder": "images"},
+        "data": {"source": "tiny-imagenet", "folder": "images"},
         "originals__googlenet__weights": "weights.pth",
     }
     assert check(repository, capsys, **changes) == (0, "")

@@ -36,3 +36,10 @@ def test_make_targets_in_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:`|^)make (\w+)", (ROOT / "README.md").read_text(), re.M):
         assert f"\n{target}:" in makefile, target
+
+
+def test_table_in_the_readme_is_copied_from_the_summary():
+    readme = (ROOT / "README.md").read_text()
+    block = readme.split("<!-- from reports/summary.md -->\n")[1].split("<!-- end -->")[0].strip()
+    assert block
+    assert block in (ROOT / "reports" / "summary.md").read_text()

@@ -46,8 +46,8 @@ def _claims(params: Params) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def _original_can_be_built(backbone: str, original: Original) -> None:
     networks.check_name(backbone)
-    if original.weights == "torchvision" and backbone == "nin":
-        raise UserError("torchvision has no weights of nin; give `weights` a file or scratch")
+    if original.weights == "torchvision":
+        networks.check_pretrained(backbone, original.width)
     with torch.device("meta"):  # shapes without values: quick, and no memory
         networks.whole(backbone, 2, width=original.width)
 

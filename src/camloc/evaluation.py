@@ -47,7 +47,7 @@ def evaluate_split(
     """
     images = manifest.split(split)
     labels = images.loc[images["wnid"].notna(), ["image", "wnid"]]
-    methods = [m for m in predictions.METHODS if predictions.read_maps(folder, m) is not None]
+    methods = predictions.methods_of(folder)
     if "cam" not in methods:  # the network classifies but has no map of its own
         guesses = predictions.read(folder).assign(**dict.fromkeys(CORNERS, 0))
         outcome = outcomes(guesses, labels, manifest.boxes, iou)

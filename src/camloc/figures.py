@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from camloc import predictions
 from camloc.boxes import boxes_from_maps, upsample
+from camloc.evaluation import row_name
 from camloc.manifest import Manifest
 from camloc.study import Study
 
@@ -130,13 +131,31 @@ def draw_localization(
     draw_boxes(panel, boxes_from_maps(low[None], size, threshold), PREDICTED)
 
 
+def leading_classes(
+    manifest: Manifest, image: pd.Series, folder: Path, method: str, count: int
+) -> Figure:
+    """A picture, and the picture under the maps of its `count` leading classes."""
+    stored = predictions.read(folder)
+    rows = np.flatnonzero(stored["image"] == image["image"])[:count]
+    maps = predictions.read_maps(folder, method)
+    flat = maps.reshape(-1, *maps.shape[2:])
+    picture = read_picture(manifest.root / image["path"])
+    figure, axes = grid(1, 1 + len(rows))
+    draw_picture(axes[0, 0], picture, f"true: {manifest.short_name(image['wnid'])}")
+    for panel, row in zip(axes[0, 1:], rows, strict=True):
+        guess = stored.iloc[row]
+        title = f"{guess['rank']}. {manifest.short_name(guess['wnid'])} {guess['score']:.2f}"
+        draw_picture(panel, picture, title, flat[row])
+    return figure
+
+
 def true_class_maps(
     manifest: Manifest, split: str, folder: Path, method: str, threshold: float, count: int
 ) -> Figure:
     """The first `count` pictures of a split under the map of their true class, with boxes."""
     columns = 4
     figure, axes = grid(-(-count // columns), columns)
-    images = manifest.split(split).head(count)
+    images = manifest.split(split).dropna(subset="wnid").head(count)
     for panel, (_, image), low in zip(
         axes.flat, images.iterrows(), _true_maps(images, folder, method), strict=False
     ):
@@ -156,13 +175,13 @@ def networks_side_by_side(
     """The first pictures of a split, a column each, under the maps of every network, a row each."""
     images = manifest.split(split).head(count)
     rows = [
-        (f"{method}-{network}" if method != "cam" else network, maps)
+        (row_name(network, method), _true_maps(images, folder, method))
         for network in networks
-        for method in predictions.METHODS
-        if (maps := _true_maps(images, study.predictions(network) / split, method))
+        for folder in [study.predictions(network) / split]
+        for method in predictions.methods_of(folder)
     ]
-    figure, axes = grid(len(rows), count, side=1.5)
-    for panels, (name, maps) in zip(axes, rows, strict=True):
+    figure, axes = grid(max(1, len(rows)), count, side=1.5)
+    for panels, (name, maps) in zip(axes, rows, strict=False):
         for panel, (_, image), low in zip(panels, images.iterrows(), maps, strict=False):
             if low is not None:
                 draw_localization(panel, manifest, image, low, threshold)
@@ -173,13 +192,8 @@ def networks_side_by_side(
 
 
 def _true_maps(images: pd.DataFrame, folder: Path, method: str) -> list[NDArray | None]:
-    """The stored map of each image's true class; None where it was not stored.
-
-    An empty list where the network has no map of this method.
-    """
+    """The stored map of each image's true class; None where it was not stored."""
     maps = predictions.read_maps(folder, method)
-    if maps is None:
-        return []
     stored = predictions.read(folder)
     flat = maps.reshape(-1, *maps.shape[2:])
     place = {key: row for row, key in enumerate(zip(stored["image"], stored["wnid"], strict=True))}

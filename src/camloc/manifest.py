@@ -208,9 +208,18 @@ def _portable(root: Path, study: Path) -> str:
     return str(root.relative_to(study) if root.is_relative_to(study) else root)
 
 
-def save_truth(folder: Path, labels: pd.DataFrame, boxes: pd.DataFrame) -> None:
-    """Write withheld labels and boxes (both may be empty) where only scoring reads them."""
+def save_truth(
+    folder: Path, labels: pd.DataFrame, boxes: pd.DataFrame, masks: Path | None = None
+) -> None:
+    """Write withheld labels and boxes (both may be empty) where only scoring reads them.
+
+    Args:
+        masks: the folder of the withheld masks, moved in as `masks`; their paths in `labels`
+            must say so already.
+    """
     with replacing(folder) as new:
+        if masks is not None:
+            shutil.move(masks, new / "masks")
         labels[TRUTH_COLUMNS].to_parquet(new / "labels.parquet", index=False)
         boxes[BOX_COLUMNS].to_parquet(new / "boxes.parquet", index=False)
 

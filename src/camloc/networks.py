@@ -23,6 +23,7 @@ from camloc.errors import UserError, near_matches
 # always: it is no part of a state file, so one network with it and one without could be confused.
 _INCEPTION = {"aux_logits": False, "init_weights": False, "transform_input": True}
 _EXTRA_ARGUMENTS = {"googlenet": _INCEPTION, "inception_v3": _INCEPTION}
+PRETRAINED = "IMAGENET1K_V1"  # of torchvision's sets of weights, the one of a plain recipe
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
@@ -82,6 +83,23 @@ def check_name(backbone: str) -> None:
     """
     if backbone not in names():
         raise UserError(f"unknown backbone {backbone!r}{near_matches(backbone, names())}")
+
+
+def check_pretrained(backbone: str, width: float) -> None:
+    """Refuse pretrained weights that torchvision does not have.
+
+    Raises:
+        UserError: it has none of this network, or none of this width.
+    """
+    if (
+        backbone == "nin"
+        or PRETRAINED not in torchvision.models.get_model_weights(backbone).__members__
+    ):
+        raise UserError(
+            f"torchvision has no weights of {backbone}; give `weights` a file or scratch"
+        )
+    if width != 1.0:
+        raise UserError(f"torchvision's weights of {backbone} need width 1.0, not {width}")
 
 
 def whole(
@@ -216,12 +234,9 @@ def _random(backbone: str, num_classes: int, width: float) -> nn.Module:
 
 
 def _pretrained(backbone: str, width: float) -> nn.Module:
-    if backbone == "nin":
-        raise UserError("torchvision has no weights of nin; give `weights` a file or scratch")
-    if width != 1.0:
-        raise UserError(f"torchvision's weights of {backbone} need width 1.0, not {width}")
+    check_pretrained(backbone, width)
     try:
-        network = torchvision.models.get_model(backbone, weights="IMAGENET1K_V1")
+        network = torchvision.models.get_model(backbone, weights=PRETRAINED)
     except OSError as error:
         raise UserError(
             f"torchvision's weights of {backbone} could not be downloaded ({error}); put the file "

@@ -1,6 +1,8 @@
 """params.yaml as a typed tree: unknown keys and wrong types are refused by name."""
 
 import io
+import itertools
+import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +19,11 @@ from pydantic import (
     ValidationError,
 )
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 
 from camloc.errors import UserError, near_matches
 
+NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # it goes into file names, commands and DVC's keys
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -168,7 +171,7 @@ def load(path: Path) -> Params:
         tree = YAML(typ="safe").load(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; `git checkout {path.name}` brings it back") from None
-    except MarkedYAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds no parameters; see params/ for whole studies")
@@ -206,10 +209,17 @@ def use(study: str, root: Path, folder: str | None = None) -> str:
         if current == text:
             return f"params.yaml is the study {study} already"
         if current not in (path.read_text(encoding="utf-8") for path in ready.values()):
-            target.replace(target.with_suffix(".yaml.old"))
-            done += "; the one before is kept as params.yaml.old"
+            kept = _free_name(target.with_suffix(".yaml.old"))
+            target.replace(kept)
+            done += f"; the one before is kept as {kept.name}"
     target.write_text(text, encoding="utf-8")
     return done
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or the first of path.1, path.2, … that does not exist."""
+    numbered = (path.with_name(f"{path.name}.{i}") for i in itertools.count(1))
+    return next(name for name in itertools.chain([path], numbered) if not name.exists())
 
 
 def _with_folder(text: str, study: str, folder: str) -> str:
@@ -218,7 +228,7 @@ def _with_folder(text: str, study: str, folder: str) -> str:
     tree = yaml.load(text)
     if tree["data"]["source"] == "shapes":
         raise UserError(f"study {study} makes its own images; leave out the folder")
-    tree["data"]["folder"] = folder
+    tree["data"]["folder"] = str(Path(folder).expanduser())
     stream = io.StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
@@ -236,6 +246,13 @@ def _contradictions(params: Params) -> Iterator[str]:
         if model.backbone not in params.originals:
             near = near_matches(model.backbone, params.originals)
             yield f"models.{name}.backbone: no original named {model.backbone!r}{near}"
+    for name in networks:
+        if not re.fullmatch(NETWORK_NAME, name) or name.startswith("backprop-"):
+            yield f"{name!r} names no network: use letters, digits, - and _; backprop-… is taken"
+    if params.data.source == "ilsvrc" and params.evaluate.split == "test":
+        yield "evaluate.split: ILSVRC's test split has no labels; use val"
+    if params.data.source == "shapes" and params.cams.top != "all":
+        yield "cams.top: the labels of shapes' test split are withheld, so its maps must be of all"
     for name in params.cams.saliency:
         if name not in networks:
             yield f"cams.saliency: no network named {name!r}{near_matches(name, networks)}"

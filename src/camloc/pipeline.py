@@ -30,6 +30,8 @@ def arguments(names: set[str], params: Params, network: str | None) -> dict:
             "declaration": params.network(network).model_dump(mode="json"),
             "training": params.training_of(network).model_dump(mode="json"),
         }
+    if missing := {"network", "declaration"} & names - set(values):
+        raise UserError(f"this notebook needs a {min(missing)}; give --network")
     return {name: values[name] for name in names}
 
 

@@ -69,6 +69,11 @@ def read(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "predictions.parquet")
 
 
+def methods_of(folder: Path) -> list[str]:
+    """The methods whose maps a network's folder holds, its CAM first; may be none."""
+    return [method for method in METHODS if (folder / f"{method}.npy").is_file()]
+
+
 def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:
     """Maps (images, classes stored, h, w), read lazily from disk; None if the network has none."""
     path = folder / f"{method}.npy"

@@ -51,6 +51,15 @@ def baselines(rows: Rows, images: int) -> pd.DataFrame:
     return table.sort_values("GT-known", kind="stable")
 
 
+def by_split(rows: dict[str, Rows]) -> pd.DataFrame:
+    """Every error in percent, rows by row and split."""
+    lines = {
+        f"{row}, {split}": errors for split, found in rows.items() for row, errors in found.items()
+    }
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    return table.sort_index().rename_axis("row, split")
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, one decimal, rows by their title and name."""
     shown = formatted(table)

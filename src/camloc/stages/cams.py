@@ -17,7 +17,9 @@ def run(study: Study, name: str, cams: dict, loading: dict, device: str) -> None
     manifest = Manifest.load(study.manifest)
     where = choose_device(device)
     network, about = surgery.load(study.weights(name))
-    network.to(where, memory_format=torch.channels_last)
+    cam_network = surgery.with_cams(network, about)  # before both move to the device
+    for module in filter(None, (network, cam_network)):
+        module.to(where, memory_format=torch.channels_last)
     with replacing(study.predictions(name)) as folder:
         for split in EVALUATED:
             images = manifest.split(split)["image"]
@@ -26,7 +28,7 @@ def run(study: Study, name: str, cams: dict, loading: dict, device: str) -> None
             write_predictions(
                 folder / split,
                 network,
-                surgery.with_cams(network, about),
+                cam_network,
                 evaluation_batches(manifest, split, loading_options, options.batch),
                 images,
                 about["wnids"],

@@ -13,10 +13,13 @@ def run(study: Study, data: dict, seed: int) -> Manifest:
     """
     manifest, hidden = _read_source(study, data, seed)
     manifest = manifest.validate()
-    labels, boxes = manifest.images.iloc[:0], manifest.boxes.iloc[:0]
+    labels, boxes, masks = manifest.images.iloc[:0], manifest.boxes.iloc[:0], None
     if hidden:
         manifest, labels, boxes = manifest.withhold(hidden)
-    save_truth(study.truth, labels, boxes)
+        masks = study.pictures / "masks" / hidden
+        names = labels["mask"].str.split("/").str[-1]
+        labels = labels.assign(mask="../" + study.truth.name + "/masks/" + names)
+    save_truth(study.truth, labels, boxes, masks)
     manifest.save(study.manifest)
     return manifest
 

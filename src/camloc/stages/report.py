@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from camloc import tables
-from camloc.evaluation import baseline_rows
+from camloc.evaluation import BASELINES, baseline_rows
 from camloc.manifest import SPLITS, Manifest
 from camloc.params import Evaluate
 from camloc.study import Study
@@ -37,7 +37,12 @@ class Report:
 
     @property
     def table_3(self) -> pd.DataFrame:
-        return tables.table_3(self.rows[self.split], self.images)
+        images = int(self.manifest.split("test")["wnid"].notna().sum())
+        return tables.table_3(self.rows.get("test", {}), images)
+
+    @property
+    def both_splits(self) -> pd.DataFrame:
+        return tables.by_split(self.rows)
 
     @property
     def baselines(self) -> pd.DataFrame:
@@ -51,7 +56,8 @@ def run(study: Study, title: str, networks: list[str], evaluate: dict, reports: 
     rows = collect(study, manifest, networks, options.iou)
     report = Report(manifest, rows, options.split)
     reports.mkdir(parents=True, exist_ok=True)
-    (reports / "metrics.json").write_text(json.dumps(rows[options.split], indent=2) + "\n")
+    measured = {row: e for row, e in rows[options.split].items() if row not in BASELINES}
+    (reports / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
     (reports / "summary.md").write_text(summary(report, title), encoding="utf-8")
     return report
 
@@ -99,6 +105,10 @@ GT-known localization error (%) of every row that has a map, of the whole image'
 centred box of half its area.
 
 {tables.markdown(report.baselines)}
+
+## Every error on every split (%)
+
+{tables.markdown(report.both_splits)}
 """
 
 
