@@ -7,10 +7,10 @@ FOLDER ?=
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 
-.PHONY: help setup repro test lab lint bench clean
+.PHONY: help setup repro test lab notebooks lint bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 .uv/bin/uv:
 	python3 -m venv .uv || { echo "make: python3 lacks venv; install uv, or your system's python3-venv" >&2; exit 2; }
@@ -32,6 +32,12 @@ test: setup ## run all tests, the notebooks against their outputs among them
 
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks
+
+notebooks: setup ## run the notebooks on the smoke study and keep their outputs, for nbval
+	rm -rf data/smoke
+	$(RUN) camloc strip
+	TQDM_DISABLE=1 $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute \
+		--ExecutePreprocessor.record_timing=False --output-dir notebooks data/notebooks/*.ipynb
 
 lint: setup ## check style
 	$(RUN) ruff check .

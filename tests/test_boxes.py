@@ -117,7 +117,7 @@ def test_no_maps_give_no_boxes():
 def test_value_that_is_not_finite_is_refused_with_the_first_map(value):
     maps = np.ones((4, 2, 2))
     maps[[1, 3], 0, 1] = value
-    with pytest.raises(UserError, match="2 maps hold values that are not finite; the first is 1"):
+    with pytest.raises(UserError, match=r"map 1 .*not finite"):
         boxes_from_maps(maps, np.full((4, 2), 2))
 
 

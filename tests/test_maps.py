@@ -152,27 +152,6 @@ def test_both_kinds_of_maps_are_stored_side_by_side(network, batches, tmp_path):
     assert predictions.read_maps(tmp_path / "val", "backprop").shape == (5, 4, 6, 4)
 
 
-def broken(batches):
-    yield batches[0]
-    raise KeyboardInterrupt
-
-
-def test_interrupted_write_leaves_nothing(network, batches, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "val", network, broken(batches))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupted_write_leaves_earlier_files_untouched(network, batches, tmp_path):
-    write(tmp_path / "val", network, batches)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "val").iterdir()}
-    with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "val", network, broken(batches), top=1)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "val").iterdir()} == before
-    assert [path.name for path in tmp_path.iterdir()] == ["val"]
-
-
 def test_maps_of_only_some_images_are_refused(network, batches, tmp_path):
     with pytest.raises(RuntimeError, match="maps of 5 of 6 images were written"):
         write(tmp_path / "val", network, batches, images=[*IMAGES, "val_5"])
-    assert list(tmp_path.iterdir()) == []

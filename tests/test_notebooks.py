@@ -66,3 +66,7 @@ def test_nbval_notices_an_output_that_has_changed(tmp_path):
     assert "failed" not in failures()
     printed["text"] = printed["text"].replace("144 pictures", "145 pictures")
     assert "1 failed" in failures()
+
+
+def test_notebook_holds_no_bars_that_only_a_running_kernel_could_draw(notebook):
+    assert "widgets" not in notebook.metadata

@@ -97,9 +97,13 @@ def test_finished_study_runs_nothing_again(clone):
 def test_saving_a_notebook_with_other_outputs_runs_no_study_again(clone):
     path = clone.folder / "notebooks" / "02_finetune.ipynb"
     notebook = json.loads(path.read_text())
+    notebook["metadata"]["language_info"]["version"] = "3.99"
+    notebook["metadata"]["widgets"] = {"state": {}}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"] = []
+            cell["execution_count"] = 99
+            cell["metadata"]["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
     path.write_text(json.dumps(notebook))
     assert clone.repro() == ["prepare"]
 

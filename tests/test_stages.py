@@ -8,11 +8,12 @@ import pytest
 from camloc import params
 from camloc.errors import UserError
 from camloc.manifest import Manifest, save_truth
-from camloc.stages import cams, data, evaluate, finetune, report, surgery
+from camloc.stages import cams, data, evaluate, finetune, report, smoke, surgery
 from camloc.study import Study, repository_root
 
 SHAPES = {"source": "shapes", "train": 24, "val": 6, "test": 6}
-SMOKE = params.load(repository_root() / "params" / "smoke.yaml")
+ROOT = repository_root()
+SMOKE = params.load(ROOT / "params" / "smoke.yaml")
 LOADING = SMOKE.loading.model_dump()
 
 
@@ -88,3 +89,36 @@ def test_failing_data_stage_leaves_the_earlier_manifest(study):
     with pytest.raises(UserError, match="too few"):
         data.run(study, SHAPES | {"train": 3}, seed=1)
     assert (study.manifest / "dataset.json").read_bytes() == before
+
+
+def test_failing_maps_stage_leaves_the_earlier_predictions(study):
+    earlier = study.predictions("googlenet-gap") / "test" / "cam.npy"
+    before = earlier.read_bytes()
+    manifest = Manifest.load(study.manifest)
+    picture = manifest.root / manifest.split("test")["path"].iloc[-1]
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:100])
+    try:
+        with pytest.raises(UserError, match=picture.name):
+            cams.run(study, "googlenet-gap", SMOKE.cams.model_dump(), LOADING, "cpu")
+    finally:
+        picture.write_bytes(whole)
+    assert earlier.read_bytes() == before
+    assert not list(study.predictions("googlenet-gap").parent.glob("*.new"))
+
+
+def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params").mkdir()
+    declared = tmp_path / "params" / "smoke.yaml"
+    text = (ROOT / "params" / "smoke.yaml").read_text()
+    declared.write_text(text)
+    study = Study(tmp_path / smoke.FOLDER)
+    smoke.prepare(study, before="00_data")
+    (study.folder / "made").touch()
+    smoke.prepare(study, before="00_data")
+    assert (study.folder / "made").exists()
+    declared.write_text(text.replace("seed: 1", "seed: 2"))
+    smoke.prepare(study, before="00_data")
+    assert not (study.folder / "made").exists()

@@ -32,11 +32,12 @@ def boxes_from_maps(maps: NDArray, sizes: NDArray, threshold: float = 0.2) -> ND
             f"maps of shape {maps.shape} and sizes of shape {sizes.shape} do not fit; "
             "wanted (N, h, w) and (N, 2)"
         )
-    bad = np.flatnonzero(~np.isfinite(maps).all(axis=(1, 2)))
-    if len(bad):
-        raise UserError(f"{len(bad)} maps hold values that are not finite; the first is {bad[0]}")
-    boxes = [_box(m, size, threshold) for m, size in zip(maps, sizes.tolist(), strict=True)]
-    return np.array(boxes, dtype=np.int64).reshape(-1, 4)
+    boxes = np.empty((len(maps), 4), dtype=np.int64)
+    for i, (low, size) in enumerate(zip(maps, sizes.tolist(), strict=True)):
+        if not np.isfinite(low).all():
+            raise UserError(f"map {i} (from 0) holds a value that is not finite")
+        boxes[i] = _box(low, size, threshold)
+    return boxes
 
 
 def upsample(low: NDArray, width: int, height: int) -> NDArray[np.float32]:

@@ -22,6 +22,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="check params.yaml and what it names")
     check.set_defaults(command=_check)
+    strip = commands.add_parser("strip", help="copy the notebooks without outputs for the pipeline")
+    strip.set_defaults(command=_strip)
     run = commands.add_parser("run", help="run one notebook as dvc.yaml does")
     run.add_argument("notebook", help="such as 02_finetune")
     run.add_argument("--network", help="a name among the originals or models of params.yaml")
@@ -46,6 +48,12 @@ def _check(options: argparse.Namespace) -> None:
     from camloc.checks import check
 
     check(_params())
+
+
+def _strip(options: argparse.Namespace) -> None:
+    from camloc.pipeline import strip_notebooks
+
+    strip_notebooks()
 
 
 def _run(options: argparse.Namespace) -> None:

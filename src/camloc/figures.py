@@ -25,12 +25,13 @@ from camloc.study import Study
 
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
 MAP_COLOURS = "viridis"
+DPI = 110
 
 
-def show(figure: Figure, alt: str, caption: str, dpi: int = 110) -> HTML:
+def show(figure: Figure, alt: str, caption: str) -> HTML:
     """A matplotlib figure as an HTML figure, with its own alt text and a caption."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
     plt.close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
     return HTML(
@@ -39,10 +40,10 @@ def show(figure: Figure, alt: str, caption: str, dpi: int = 110) -> HTML:
     )
 
 
-def save(figure: Figure, path: Path, dpi: int = 110) -> None:
+def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without a date, so that equal figures are equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:

@@ -192,14 +192,10 @@ class Manifest:
             UserError: nothing was saved in the folder yet.
         """
         images = _read_table(folder / "images.parquet")
-        about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        return cls(
-            source=about["source"],
-            root=folder.parent / about["root"],
-            classes=about["classes"],
-            images=images,
-            boxes=_read_table(folder / "boxes.parquet"),
-        )
+        boxes = _read_table(folder / "boxes.parquet")
+        with _made_by_the_data_stage(folder / "dataset.json") as path:
+            about = json.loads(path.read_text(encoding="utf-8"))
+        return cls(about["source"], folder.parent / about["root"], about["classes"], images, boxes)
 
 
 def _portable(root: Path, study: Path) -> str:
@@ -255,8 +251,14 @@ def _ends_with_marker(file: BinaryIO) -> bool:
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    try:
+    with _made_by_the_data_stage(path):
         return pd.read_parquet(path)
+
+
+@contextmanager
+def _made_by_the_data_stage(path: Path) -> Iterator[Path]:
+    try:
+        yield path
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; the data stage (00_data) makes it: run dvc repro"

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from camloc.cam import class_activation_maps
 from camloc.loading import UNLABELLED, normalise
-from camloc.manifest import replacing
 from camloc.predictions import MapWriter
+from camloc.progress import progress
 from camloc.saliency import saliency_maps
 from camloc.surgery import CamNetwork
 
@@ -39,26 +38,25 @@ def write_predictions(
         top: number of predicted classes; K or more stores all.
         saliency_cell: side in pixels of the cells of the gradient saliency; None takes none.
     """
-    with replacing(folder) as new:
-        writer = MapWriter(new, images, wnids)
-        for pictures, labels in tqdm(batches, unit="batch"):
-            x = normalise(pictures, device)
-            maps = {}
-            with torch.no_grad():
-                features = cam_network.features(x) if cam_network else None
-                logits = network(x) if features is None else cam_network.logits(features)
-                classes, ranks = stored_classes(logits, labels.to(device), top)
-                scores = logits.softmax(1).gather(1, classes)
-                if features is not None:
-                    weight = cam_network.classifier.weight
-                    maps["cam"] = class_activation_maps(features, weight, classes)
-            if saliency_cell:
-                maps["backprop"] = saliency_maps(network, x, classes, saliency_cell)
-            writer.write(
-                *(part.cpu().numpy() for part in (classes, ranks, scores)),
-                {method: low.cpu().numpy() for method, low in maps.items()},
-            )
-        writer.close()
+    writer = MapWriter(folder, images, wnids)
+    for pictures, labels in progress(batches, unit="batch"):
+        x = normalise(pictures, device)
+        maps = {}
+        with torch.no_grad():
+            features = cam_network.features(x) if cam_network else None
+            logits = network(x) if features is None else cam_network.logits(features)
+            classes, ranks = stored_classes(logits, labels.to(device), top)
+            scores = logits.softmax(1).gather(1, classes)
+            if features is not None:
+                weight = cam_network.classifier.weight
+                maps["cam"] = class_activation_maps(features, weight, classes)
+        if saliency_cell:
+            maps["backprop"] = saliency_maps(network, x, classes, saliency_cell)
+        writer.write(
+            *(part.cpu().numpy() for part in (classes, ranks, scores)),
+            {method: low.cpu().numpy() for method, low in maps.items()},
+        )
+    writer.close()
 
 
 def stored_classes(logits: Tensor, labels: Tensor, top: int) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,10 @@
-"""Runs one notebook as a stage of the pipeline: papermill with the parameters it names."""
+"""The notebooks as stages of the pipeline: copies without outputs, run by papermill."""
 
 import os
 import sys
 from pathlib import Path
 
+import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
@@ -14,6 +15,25 @@ from camloc.study import repository_root
 FOLDER = "data"  # of the study that the pipeline runs
 STRIPPED = Path(FOLDER) / "notebooks"
 EXECUTED = Path("reports") / "notebooks"
+
+
+def strip_notebooks() -> None:
+    """Copy the notebooks to data/notebooks with nothing but what a person wrote in them.
+
+    Outputs, counts, times, widgets and the version of Python go: saving a notebook in JupyterLab
+    then changes no copy, and sends no training around again.
+    """
+    root = repository_root()
+    (root / STRIPPED).mkdir(parents=True, exist_ok=True)
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        notebook.metadata = {"kernelspec": notebook.metadata.get("kernelspec", {})}
+        for cell in notebook.cells:
+            tags = cell.metadata.get("tags")
+            cell.metadata = {"tags": tags} if tags else {}
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, root / STRIPPED / path.name)
 
 
 def arguments(names: set[str], params: Params, network: str | None) -> dict:

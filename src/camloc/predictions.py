@@ -26,6 +26,7 @@ class MapWriter:
     """Streams predictions and maps to a folder; memory does not grow with the images."""
 
     def __init__(self, folder: Path, images: Sequence[str], wnids: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.images, self.wnids = folder, list(images), np.array(wnids)
         self.table = pq.ParquetWriter(folder / "predictions.parquet", _SCHEMA)
         self.maps: dict[str, np.memmap] = {}

@@ -10,17 +10,17 @@ from torch.nn import functional
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from camloc.errors import UserError
 from camloc.loading import UNLABELLED, normalise
 from camloc.params import Training
+from camloc.progress import progress
 
 HISTORY_COLUMNS = ["epoch", "lr", "train_loss", "train_err_top1", "val_loss", "val_err_top1"]
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, then MPS, then the CPU.
+    """`auto` is CUDA, then MPS, then the CPU; CUDA is held to cuDNN's repeatable algorithms.
 
     Raises:
         UserError: the named device is not there.
@@ -30,6 +30,7 @@ def choose_device(name: str) -> torch.device:
         name = next((device for device, found in there.items() if found), "cpu")
     if not there.get(name, True):
         raise UserError(f"params.yaml: device: no {name} on this machine; use auto or cpu")
+    torch.backends.cudnn.deterministic = True
     return torch.device(name)
 
 
@@ -69,7 +70,9 @@ def fit(
     history = []
     for epoch in range(1, training.epochs + 1):
         lr = schedule.get_last_lr()[0]
-        shown = tqdm(batches, desc=f"epoch {epoch}/{training.epochs}", unit="batch", leave=False)
+        shown = progress(
+            batches, desc=f"epoch {epoch}/{training.epochs}", unit="batch", leave=False
+        )
         loss, error = _train_epoch(
             network, shown, optimizer, schedule, training.label_smoothing, precision, device
         )
@@ -148,9 +151,9 @@ def _optimizer(
 ) -> tuple[Optimizer, LRScheduler]:
     groups = _decay_groups(network, training.weight_decay)
     if training.optimizer == "sgd":
-        optimizer: Optimizer = SGD(groups, lr=training.lr, momentum=training.momentum)
+        optimizer: Optimizer = SGD(groups, lr=training.lr, momentum=training.momentum, fused=True)
     else:
-        optimizer = AdamW(groups, lr=training.lr)
+        optimizer = AdamW(groups, lr=training.lr, fused=True)
     steps = training.epochs * steps_per_epoch
     if training.schedule == "one-cycle":
         # Without its cycle of momentum, which would overrule the parameter.

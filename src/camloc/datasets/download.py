@@ -7,10 +7,10 @@ import zlib
 from pathlib import Path, PureWindowsPath
 
 import requests
-from tqdm.auto import tqdm
 
 from camloc.errors import UserError
 from camloc.manifest import replacing
+from camloc.progress import progress
 
 CHUNK = 1 << 20  # bytes
 
@@ -59,7 +59,7 @@ def unpack_zip(path: Path, folder: Path) -> None:
             for member in members:
                 _refuse_unsafe(member, path)
             with replacing(folder) as new:
-                for member in tqdm(members, f"unpack {path.name}", unit="file"):
+                for member in progress(members, f"unpack {path.name}", unit="file"):
                     archive.extract(member, new)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; put the zip file there") from None
@@ -93,17 +93,17 @@ def _download(url: str, path: Path, part: Path, size: int | None) -> None:
 def _write(response: requests.Response, part: Path, start: int, total: int | None) -> None:
     with (
         part.open("ab" if start else "wb") as file,
-        tqdm(
+        progress(
             desc=f"download {part.stem}",
             initial=start,
             total=total,
             unit="B",
             unit_scale=True,
-        ) as progress,
+        ) as bar,
     ):
         for chunk in response.iter_content(CHUNK):
             file.write(chunk)
-            progress.update(len(chunk))
+            bar.update(len(chunk))
 
 
 def _md5(path: Path) -> str:

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from camloc.errors import UserError, near_matches
 from camloc.manifest import image_size
+from camloc.progress import progress
 
 THREADS = 16
 BATCH = 500  # files a thread takes at once; a future for each of a million takes gigabytes
@@ -34,11 +34,11 @@ def in_threads(function: Callable, items: Sequence, unit: str) -> list:
     results = []
     with (
         ThreadPoolExecutor(THREADS) as pool,
-        tqdm(total=len(items), unit=unit) as progress,
+        progress(total=len(items), unit=unit) as bar,
     ):
         for done in pool.map(lambda batch: [function(item) for item in batch], batches):
             results += done
-            progress.update(len(done))
+            bar.update(len(done))
     return results
 
 

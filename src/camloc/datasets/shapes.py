@@ -31,10 +31,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from camloc.errors import UserError
 from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Manifest, replacing
+from camloc.progress import progress
 
 
 @dataclass(frozen=True)
@@ -568,7 +568,7 @@ def _check(counts: dict[str, int], seed: int) -> None:
 def _write_all(write: Callable, wanted: list[tuple[str, int]]) -> list:
     """Call `write` for every image, in this process or, where it pays, in several."""
     processes = min(os.cpu_count() or 1, 8, len(wanted) // 150)
-    bar = partial(tqdm, total=len(wanted), desc="shapes", unit="image")
+    bar = partial(progress, total=len(wanted), desc="shapes", unit="image")
     main = getattr(sys.modules["__main__"], "__file__", None)
     importable = main is None or Path(main).is_file()  # not so for a program on standard input
     if processes < 2 or not importable:

@@ -35,7 +35,7 @@ def run(
     history = fit(
         network,
         training_batches(manifest, options, recipe.batch, seed),
-        evaluation_batches(manifest, "val", options, recipe.batch),
+        evaluation_batches(manifest, "val", options, recipe.batch, options.memory_gb),
         recipe,
         choose_device(device),
     )

@@ -3,6 +3,9 @@
 `params/smoke.yaml` declares it; the notebooks' default parameters are its values.
 """
 
+import shutil
+from pathlib import Path
+
 from camloc import params
 from camloc.study import Study, repository_root
 
@@ -19,7 +22,9 @@ def prepare(study: Study, before: str) -> None:
     # Imported here, since a notebook of the pipeline needs only its own stage.
     from camloc.stages import cams, data, evaluate, finetune, surgery
 
-    smoke = params.load(repository_root() / "params" / "smoke.yaml")
+    declared = repository_root() / "params" / "smoke.yaml"
+    smoke = params.load(declared)
+    _forget_another_study(study.folder, declared)
     loading, device = smoke.loading.model_dump(), smoke.device
     if before > "00_data" and not study.manifest.exists():
         data.run(study, smoke.data.model_dump(), smoke.seed)
@@ -35,3 +40,12 @@ def prepare(study: Study, before: str) -> None:
             cams.run(study, name, smoke.cams.model_dump(), loading, device)
         if before > "04_evaluate" and not study.evaluation(name).exists():
             evaluate.run(study, name, smoke.boxes.model_dump(), smoke.evaluate.model_dump())
+
+
+def _forget_another_study(folder: Path, declared: Path) -> None:
+    """Empty the folder if it holds the files of a smoke study declared otherwise."""
+    made_from = folder / "smoke.yaml"
+    if not made_from.is_file() or made_from.read_bytes() != declared.read_bytes():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        shutil.copy(declared, made_from)
