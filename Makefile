@@ -22,13 +22,13 @@ setup: | $(UV) ## install everything into .venv, as uv.lock pins it
 repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir its images
 	$(if $(FOLDER),$(if $(STUDY),,$(error FOLDER needs STUDY=name, the study whose images are there)))
 	$(if $(STUDY),$(RUN) camloc use $(STUDY) $(if $(FOLDER),--folder "$(FOLDER)"))
-	$(RUN) camloc check
+	$(RUN) camloc check --keys
 	$(RUN) dvc repro
 
 test: setup ## run all tests, the notebooks against their outputs among them
-	$(RUN) pytest -n 2 --dist loadfile
+	$(RUN) pytest -n 2 --dist loadfile tests
 	rm -rf data/smoke
-	TQDM_DISABLE=1 $(RUN) pytest --nbval --nbval-current-env notebooks
+	TQDM_DISABLE=1 $(RUN) pytest notebooks
 
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks

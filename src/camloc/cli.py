@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="camloc", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="check params.yaml and what it names")
+    check.add_argument("--keys", action="store_true", help="only its keys; builds no network")
     check.set_defaults(command=_check)
     strip = commands.add_parser("strip", help="copy the notebooks without outputs for the pipeline")
     strip.set_defaults(command=_strip)
@@ -45,9 +46,11 @@ def _params():
 
 
 def _check(options: argparse.Namespace) -> None:
-    from camloc.checks import check
+    params = _params()
+    if not options.keys:
+        from camloc.checks import check
 
-    check(_params())
+        check(params)
 
 
 def _strip(options: argparse.Namespace) -> None:

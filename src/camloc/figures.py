@@ -5,12 +5,12 @@ import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -
 
 def training_curves(history: pd.DataFrame) -> Figure:
     """Loss and top-1 error by epoch, on the train and val splits."""
-    sns.set_theme(style="whitegrid", palette="colorblind")
+    _seaborn()
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
     for panel, measure, unit in (
         (left, "loss", "cross-entropy"),
@@ -104,7 +104,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 def error_bars(table: pd.DataFrame, columns: Sequence[str], unit: str) -> Figure:
     """One horizontal bar a row of a table and column, sorted by the first column."""
-    sns.set_theme(style="whitegrid", palette="colorblind")
+    sns = _seaborn()
     long = (
         table[list(columns)]
         .dropna(how="all")
@@ -119,6 +119,15 @@ def error_bars(table: pd.DataFrame, columns: Sequence[str], unit: str) -> Figure
     sns.barplot(long, y="row", x=unit, hue="error", ax=panel)
     panel.set(ylabel="")
     return figure
+
+
+def _seaborn() -> ModuleType:
+    """seaborn in the study's look; imported late, since it brings SciPy and most notebooks draw
+    pictures only."""
+    import seaborn
+
+    seaborn.set_theme(style="whitegrid", palette="colorblind")
+    return seaborn
 
 
 def draw_localization(
