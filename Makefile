@@ -45,6 +45,7 @@ lint: setup ## check style
 
 bench: setup ## print the benchmarks, as ratios within one run
 	$(RUN) python benchmarks/throughput.py
+	$(RUN) python benchmarks/evaluation.py
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
 	rm -rf reports/html reports/index.html reports/notebooks

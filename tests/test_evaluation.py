@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from camloc import paper, tables
-from camloc.evaluation import baseline_rows, evaluate_split, row_name
+from camloc.evaluation import Split, baseline_rows, evaluate_split, row_name
 from camloc.manifest import Manifest
+from camloc.params import Boxes
 from camloc.predictions import MapWriter
 
 WNIDS = ["n1", "n2", "n3"]
@@ -44,21 +45,22 @@ MAPS = [[ON_LEFT, ON_LEFT], [ON_RIGHT, ON_RIGHT], [ON_LEFT, ON_LEFT], [ON_LEFT, 
 @pytest.fixture
 def store(tmp_path):
     def write(classes=CLASSES, **maps):
-        folder = tmp_path / "predictions"
-        folder.mkdir()
+        folder = tmp_path / "predictions" / "test"
         writer = MapWriter(folder, ["a", "b", "c", "d"], WNIDS)
         classes = np.array(classes)
         ranks = np.tile([1, 2], (4, 1))
         writer.write(classes, ranks, 1 / ranks, {m: np.array(low) for m, low in maps.items()})
         writer.close()
-        return folder
+        return folder.parent
 
     return write
 
 
 def rows_of(folder, manifest, network="googlenet"):
-    rows = evaluate_split(folder, network, manifest, "test", threshold=0.5, iou=0.5)
-    return {name: (errors, outcome) for name, errors, outcome in rows}
+    """The figures and outcomes of all rows but the heuristics'."""
+    split = Split(folder, manifest, "test")
+    rows = evaluate_split(split, network, Boxes(threshold=0.5), iou=0.5)
+    return {row.name: (row.figures, row.outcome) for row in rows if "heuristics" not in row.name}
 
 
 def test_saliency_has_rows_of_its_own():
@@ -107,19 +109,29 @@ def test_gt_known_error_is_left_out_where_a_true_class_has_no_stored_map(manifes
     assert errors["loc_err_top5"] == 50
 
 
+def known_errors(manifest, iou):
+    rows = baseline_rows(manifest, "test", iou)
+    return {row.name: row.figures["loc_err_gt_known"] for row in rows}
+
+
 def test_baselines_look_at_the_size_only(manifest):
     """The whole image has IoU 100/200 with each half, the centre box [3, 1, 16, 8] has 56/156.
 
-    The centre box is 14×8 pixels, 7×8 of them in either half: 56 / (112 + 100 - 56).
+    The centre box is 14×8 pixels, 7×8 of them in either half: 56 / (112 + 100 - 56). The Gaussian
+    is above a fifth of its largest value at a pixel's centre, exp(-8 (.025² + .05²)) = .975, where
+    the distance from the centre is under .452 sides: pixels 1 to 18 and, as .45 is not beyond it,
+    0 to 9: 90 / (180 + 100 - 90).
     """
-    assert dict(baseline_rows(manifest, "test", iou=0.5)) == {
-        "whole-image": {"loc_err_gt_known": 0.0},
-        "centre-box": {"loc_err_gt_known": 100.0},
+    assert known_errors(manifest, 0.5) == {
+        "whole-image": 0,
+        "centre-box": 100,
+        "centre-gaussian": 100,
     }
-    strict = dict(baseline_rows(manifest, "test", iou=0.51))
-    assert strict["whole-image"] == {"loc_err_gt_known": 100.0}
-    loose = dict(baseline_rows(manifest, "test", iou=0.35))
-    assert loose["centre-box"] == {"loc_err_gt_known": 0.0}
+    assert known_errors(manifest, 0.51)["whole-image"] == 100
+    assert known_errors(manifest, 0.35)["centre-box"] == 0
+    gaussian = 90 / (180 + 100 - 90)
+    assert known_errors(manifest, gaussian - 0.001)["centre-gaussian"] == 0
+    assert known_errors(manifest, gaussian + 0.001)["centre-gaussian"] == 100
 
 
 def test_figures_of_table_1_are_the_papers():
@@ -187,20 +199,20 @@ def test_rows_that_were_not_run_show_a_dash():
     table = tables.table_1(ROWS, images=96)
     assert math.isnan(table.loc["nin", "top-1 measured"]) and table.loc["nin", "images"] == 0
     shown = tables.formatted(table).loc["NIN (`nin`)"]
-    assert shown.tolist() == ["41.9", "–", "–", "19.6", "–", "–", "0"]
+    assert shown.tolist() == ["41.9", "–", "–", "–", "19.6", "–", "–", "–", "0"]
 
 
 def test_rows_stand_in_the_papers_order_and_the_studys_own_behind_them():
     first, second = tables.table_1(ROWS, 96), tables.table_2(ROWS, 96)
     assert first.index.tolist() == [*paper.TABLE_1, "googlenet-4a"]
-    assert second.index.tolist() == [*paper.TABLE_2, "googlenet-4a", "whole-image"]
+    assert second.index.tolist() == [*paper.TABLE_2, "googlenet-4a"]
     shown = tables.formatted(first).loc["googlenet-4a"]
-    assert shown.tolist() == ["–", "50.0", "–", "–", "20.0", "–", "96"]
+    assert shown.tolist() == ["–", "50.0", "–", "–", "–", "20.0", "–", "–", "96"]
 
 
 def test_table_2_has_the_gt_known_error_of_every_row():
     known = tables.table_2(ROWS, 96)["GT-known"]
-    assert known["googlenet-gap"] == 35.0 and known["whole-image"] == 59.3
+    assert known["googlenet-gap"] == 35.0
     assert known[["googlenet-4a", "nin"]].isna().all()
 
 
@@ -231,5 +243,5 @@ def test_markdown_has_a_line_a_row_with_signed_differences():
     assert len(cells) == 2 + 10
     assert cells[3] == [
         "GoogLeNet-GAP (`googlenet-gap`)",
-        *["35.0", "36.5", "+1.5", "13.2", "14.0", "+0.8", "96"],
+        *["35.0", "36.5", "–", "+1.5", "13.2", "14.0", "–", "+0.8", "96"],
     ]

@@ -155,3 +155,24 @@ def test_both_kinds_of_maps_are_stored_side_by_side(network, batches, tmp_path):
 def test_maps_of_only_some_images_are_refused(network, batches, tmp_path):
     with pytest.raises(RuntimeError, match="maps of 5 of 6 images were written"):
         write(tmp_path / "val", network, batches, images=[*IMAGES, "val_5"])
+
+
+def test_ten_crops_are_classified_by_their_mean_softmax_and_keep_a_map_each(network, tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    crops = torch.randint(0, 256, (3, 10, 3, 12, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.tensor([0, 1, UNLABELLED])
+    write(tmp_path / "ten", network, [(crops, labels)], images=IMAGES[:3])
+    table, maps = predictions.read(tmp_path / "ten"), predictions.read_maps(tmp_path / "ten", "cam")
+    assert maps.shape == (3, 3, 10, 3, 2)
+    with torch.no_grad():
+        for i in range(3):
+            x = normalise(crops[i], CPU)
+            mean = network(x).softmax(1).mean(0)
+            own = table[table["image"] == IMAGES[i]]
+            best = int(mean.argmax())
+            assert own["wnid"].iloc[0] == WNIDS[best]
+            assert own["score"].iloc[0] == pytest.approx(float(mean[best]), abs=1e-5)
+            expected = torch.einsum(
+                "chw,c->hw", network.features(x)[7], network.classifier.weight[best]
+            )
+            np.testing.assert_allclose(maps[i, 0, 7], expected.numpy(), atol=2e-3)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camloc.metrics import CORNERS, classification_errors, iou, localization_errors, outcomes
+from camloc.metrics import CORNERS, bootstrap, image_errors, intervals, iou, outcomes, percentages
 
 
 def table(rows, columns):
@@ -26,7 +26,7 @@ def labels_table(labels):
 
 def errors_of(guesses, labels, boxes, threshold=0.5):
     outcome = outcomes(guesses_table(guesses), labels_table(labels), boxes_table(boxes), threshold)
-    return classification_errors(outcome) | localization_errors(outcome, threshold)
+    return percentages(image_errors(outcome, threshold))
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,10 @@ def test_image_without_a_box_of_its_class_is_left_out_of_localization():
     boxes = [("a", "n1", BIG), ("b", "n2", BIG)]  # b has a box of another class, c has none
     outcome = outcomes(guesses_table(guesses), labels_table(labels), boxes_table(boxes))
     assert outcome["has_box"].tolist() == [True, False, False]
-    assert classification_errors(outcome)["cls_err_top1"] == pytest.approx(200 / 3)
-    assert localization_errors(outcome) == {
-        "loc_err_top1": 0.0,
-        "loc_err_top5": 0.0,
-        "loc_err_gt_known": 0.0,
-    }
+    errors = percentages(image_errors(outcome))
+    assert errors["cls_err_top1"] == pytest.approx(200 / 3)
+    located = {name: error for name, error in errors.items() if name.startswith("loc")}
+    assert located == {"loc_err_top1": 0.0, "loc_err_top5": 0.0, "loc_err_gt_known": 0.0}
 
 
 def test_gt_known_error_is_left_out_where_the_true_class_was_not_guessed():
@@ -246,3 +244,55 @@ def test_errors_agree_with_a_slow_implementation():
         assert errors_of(guesses, labels, boxes) == pytest.approx(expected)
         with_known += "loc_err_gt_known" in expected
     assert 100 < with_known < 500
+
+
+def test_image_with_two_labels_counts_half_for_each():
+    """The devkit's mean over the true labels of an image: one of a's two is guessed and found."""
+    labels = table([["a", "n1"], ["a", "n2"], ["b", "n1"]], ["image", "wnid"])
+    guesses = guesses_table([("a", 1, "n1", BIG), ("b", 1, "n1", BIG)])
+    boxes = boxes_table([("a", "n1", BIG), ("a", "n2", BIG), ("b", "n1", BIG)])
+    errors = percentages(image_errors(outcomes(guesses, labels, boxes)))
+    assert errors["cls_err_top1"] == errors["loc_err_top1"] == 25
+
+
+def test_blacklisted_image_counts_for_its_class_alone():
+    labels = labels_table({"a": "n1", "b": "n1"})
+    guesses = guesses_table([("a", 1, "n1", BIG), ("b", 1, "n2", ELSEWHERE)])
+    boxes = boxes_table([("a", "n1", BIG), ("b", "n1", BIG)])
+    errors = percentages(image_errors(outcomes(guesses, labels, boxes), blacklist=["b"]))
+    assert (errors["cls_err_top1"], errors["loc_err_top1"]) == (50, 0)
+
+
+def test_any_number_of_guesses_can_be_looked_at():
+    guesses = guesses_table([("a", r, "n1" if r == 3 else "x", BIG) for r in (1, 2, 3)])
+    outcome = outcomes(guesses, labels_table({"a": "n1"}), boxes_table([("a", "n1", BIG)]))
+    errors = percentages(image_errors(outcome, top=range(1, 6)))
+    assert [errors[f"loc_err_top{k}"] for k in range(1, 6)] == [100, 100, 0, 0, 0]
+
+
+def slow_bootstrap(values, seed):
+    rng = np.random.default_rng(seed)
+    draws = values[rng.integers(0, len(values), (4000, len(values)))].mean(axis=1)
+    return np.quantile(draws, [0.025, 0.975])
+
+
+def test_bootstrap_is_that_of_resampled_images():
+    values = np.array([0.0] * 130 + [50.0] * 7 + [100.0] * 63)
+    assert bootstrap(values) == pytest.approx(tuple(slow_bootstrap(values, 1)), abs=1)
+    # The normal approximation of a share of 30 % of 200: 1.96 · sqrt(.3 · .7 / 200) = 6.35 points.
+    low, high = bootstrap(np.repeat([100.0, 0.0], [60, 140]))
+    assert (high - low) / 2 == pytest.approx(6.35, abs=0.4)
+
+
+def test_bootstrap_leaves_out_images_that_do_not_count():
+    values = np.array([0.0, 100.0] * 50)
+    assert bootstrap(np.append(values, [np.nan] * 40)) == bootstrap(values)
+    assert np.isnan(bootstrap(np.array([np.nan]))).all()
+
+
+def test_interval_holds_the_error_it_is_of():
+    guesses = [(f"i{i}", 1, "n1" if i % 3 else "n2", BIG) for i in range(90)]
+    labels = {f"i{i}": "n1" for i in range(90)}
+    outcome = outcomes(guesses_table(guesses), labels_table(labels), boxes_table([]))
+    low, high = intervals(image_errors(outcome))["cls_err_top1"]
+    assert low < 100 / 3 < high and high - low < 25

@@ -119,6 +119,18 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             "cams.saliency: no network named 'googlenett'; did you mean googlenet",
         ),
         (
+            {
+                "cams__ten_crop": ["googlenet-gap"],
+                "originals__googlenet__gap": None,
+                "boxes__crops": 10,
+            },
+            "boxes.crops: 10 needs the ten crops of googlenet-gmp; add it to cams.ten_crop",
+        ),
+        (
+            {"cams__ten_crop": ["googlenet"], "originals__googlenet__gap": None},
+            "cams.ten_crop: googlenet has no CAM; name networks that end in global pooling",
+        ),
+        (
             {"originals__googlenet__training": {"learning_rate": 1}},
             "originals.googlenet.training.learning_rate: unknown key; known: batch",
         ),
@@ -126,7 +138,7 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             {"models__googlenet_gap__training": {"epochs": "many"}},
             "models.googlenet-gap.training.epochs: Input should be a valid integer",
         ),
-        ({"models": {}}, "models: declare at least one"),
+        ({"models": {}, "cams__ten_crop": []}, "models: declare at least one"),
         ({"data__source": "imagenet"}, "data: Input tag 'imagenet' found using 'source'"),
     ],
 )

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 
+import pandas as pd
 import pytest
 
-from camloc import params
+from camloc import evaluation, params
 from camloc.errors import UserError
 from camloc.manifest import Manifest, save_truth
 from camloc.stages import cams, data, evaluate, finetune, report, smoke, surgery
@@ -73,8 +75,8 @@ def test_split_without_labels_gets_predictions_but_no_errors(study):
 
 def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
     evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
-    names = ["googlenet", "googlenet-gap"]
-    made = report.run(study, "smoke", names, {"split": "test"}, tmp_path)
+    networks = {name: SMOKE.network(name).model_dump() for name in ("googlenet", "googlenet-gap")}
+    made = report.run(study, "smoke", networks, {"split": "test"}, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == ["googlenet", "backprop-googlenet", "googlenet-gap"]
     assert made.images == 6
@@ -122,3 +124,42 @@ def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monke
     declared.write_text(text.replace("seed: 1", "seed: 2"))
     smoke.prepare(study, before="00_data")
     assert not (study.folder / "made").exists()
+
+
+def test_evaluation_leaves_intervals_protocols_choices_and_the_submission(study):
+    evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
+    folder = study.evaluation("googlenet-gap")
+    errors, spans, scores = (
+        json.loads((folder / f"{name}.json").read_text())
+        for name in ("errors", "intervals", "protocols")
+    )
+    rows = ["googlenet-gap", "heuristics-googlenet-gap", "heuristics-text-googlenet-gap"]
+    assert list(errors["test"]) == list(spans["test"]) == rows
+    for name, error in errors["test"]["googlenet-gap"].items():
+        low, high = spans["test"]["googlenet-gap"][name]
+        assert low <= error <= high
+    found = scores["test"]["googlenet-gap"]
+    assert set(found["held_out"]) == set(found["best"])
+    assert all(found["held_out"][name] <= found["best"][name] for name in found["best"])
+    assert 0 < found["pxap"] < 100  # against the masks of the withheld split
+    moved = pd.read_parquet(folder / "test-deviations.parquet")
+    assert list(moved.index) == ["this study", *evaluation.DEVIATIONS]
+    assert moved.loc["this study", "loc_err_top1 change"] == 0
+    lines = (folder / "test-submission.txt").read_text().splitlines()
+    assert len(lines) == 6 and all(len(line.split()) == 25 for line in lines)
+
+
+def test_networks_that_differ_in_their_seed_alone_are_told_together():
+    line = SMOKE.models["googlenet-gap"].model_dump()
+    networks = {"a": line, "b": line | {"seed": 2}, "c": line | {"pool": "gmp"}, "d": {"gap": None}}
+    assert report.seed_groups(networks) == {"a": ["a", "b"]}
+
+
+def test_seed_of_a_line_overrules_the_studys(study, tmp_path):
+    other = Study(tmp_path)
+    shutil.copytree(study.folder / "networks" / "googlenet", tmp_path / "networks" / "googlenet")
+    line = SMOKE.network("googlenet-gap").model_dump()
+    first = surgery.run(other, "googlenet-gap", line, 1).classifier.weight
+    same = surgery.run(other, "googlenet-gap", line | {"seed": 1}, 5).classifier.weight
+    new = surgery.run(other, "googlenet-gap", line | {"seed": 2}, 1).classifier.weight
+    assert first.equal(same) and not first.equal(new)

@@ -60,7 +60,7 @@ def _ends_in_gap(backbone: str, original: Original) -> None:
 
 def _model_can_be_built(model: Model, width: float) -> None:
     with torch.device("meta"):
-        surgery.build(**model.model_dump(exclude={"training"}), num_classes=2, width=width)
+        surgery.build(**model.model_dump(exclude={"training", "seed"}), num_classes=2, width=width)
 
 
 def _exists(path: Path, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from camloc.errors import UserError
 
@@ -35,7 +36,36 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("study", help="a name in params/, such as tiny-imagenet")
     use.add_argument("--folder", help="where its images are, for studies of a given folder")
     use.set_defaults(command=_use)
+    score = commands.add_parser("score", help="errors of predictions that you bring")
+    score.add_argument("--truth", type=Path, required=True, help="CSV, see the README")
+    score.add_argument("--predictions", type=Path, required=True, help="CSV or devkit's text")
+    score.add_argument("--images", type=Path, help="names in the order of the devkit's lines")
+    score.add_argument("--blacklist", type=Path, help="images that count for classes alone")
+    score.add_argument("--json", type=Path, help="also write the figures to this file")
+    score.set_defaults(command=_score)
+    maps = commands.add_parser("score-maps", help="scores of maps that you bring")
+    maps.add_argument("--truth", type=Path, required=True, help="CSV of boxes, see the README")
+    maps.add_argument("--sizes", type=Path, required=True, help="CSV of image,width,height")
+    maps.add_argument("--maps", type=Path, required=True, help=".npy (N, h, w), or a folder")
+    maps.add_argument("--images", type=Path, help="names in the order of the array")
+    maps.add_argument("--masks", type=Path, help="folder of a .png an image, for PxAP")
+    maps.add_argument("--json", type=Path, help="also write the figures to this file")
+    maps.set_defaults(command=_score_maps)
     return parser
+
+
+def _score(options: argparse.Namespace) -> None:
+    from camloc.scoring import score, write_scores
+
+    files = options.truth, options.predictions, options.images, options.blacklist
+    print(write_scores(score(*files), options.json))
+
+
+def _score_maps(options: argparse.Namespace) -> None:
+    from camloc.scoring import score_maps, write_scores
+
+    files = options.truth, options.sizes, options.maps, options.images, options.masks
+    print(write_scores(score_maps(*files), options.json))
 
 
 def _params():

@@ -1,7 +1,8 @@
 """Pictures from disk to batches: decoding, warping, cropping, normalising."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from camloc.crops import ten_crops
 from camloc.errors import UserError
 from camloc.manifest import Manifest
 from camloc.params import Loading
@@ -36,7 +38,7 @@ class Pictures(Dataset):
         images: pd.DataFrame,
         wnids: Sequence[str],
         side: int,
-        transform: v2.Transform | None = None,
+        transform: Callable[[Tensor], Tensor] | None = None,
         memory_gb: float = 0.0,
     ) -> None:
         index = {wnid: i for i, wnid in enumerate(wnids)}
@@ -122,6 +124,17 @@ def evaluation_batches(
     """
     images = manifest.split(split)
     pictures = Pictures(manifest.root, images, manifest.wnids, loading.size, memory_gb=memory_gb)
+    return DataLoader(
+        pictures, batch, num_workers=loading.workers, pin_memory=torch.cuda.is_available()
+    )
+
+
+def ten_crop_batches(manifest: Manifest, split: str, loading: Loading, batch: int) -> DataLoader:
+    """Batches of a split as ten crops of each warped square, uint8 (B, 10, 3, size, size)."""
+    transform = partial(ten_crops, size=loading.size)
+    pictures = Pictures(
+        manifest.root, manifest.split(split), manifest.wnids, loading.resize, transform
+    )
     return DataLoader(
         pictures, batch, num_workers=loading.workers, pin_memory=torch.cuda.is_available()
     )

@@ -34,22 +34,31 @@ def write_predictions(
     Args:
         network: gives logits (B, K), in evaluation mode.
         cam_network: the same network as one with CAMs, or None.
-        batches: uint8 pictures and labels in the order of `images`.
+        batches: uint8 pictures (B, 3, h, w), or ten crops of each (B, 10, 3, h, w), and labels in
+            the order of `images`.
         top: number of predicted classes; K or more stores all.
         saliency_cell: side in pixels of the cells of the gradient saliency; None takes none.
     """
     writer = MapWriter(folder, images, wnids)
     for pictures, labels in progress(batches, unit="batch"):
-        x = normalise(pictures, device)
+        crops = pictures.shape[1] if pictures.ndim == 5 else 1
+        x = normalise(pictures.flatten(0, 1) if crops > 1 else pictures, device)
         maps = {}
         with torch.no_grad():
             features = cam_network.features(x) if cam_network else None
-            logits = network(x) if features is None else cam_network.logits(features)
+            logits = (
+                network(x) if features is None else cam_network.logits(features)
+            )  # (B·crops, K)
+            logits = _mean_over_crops(logits, crops)  # (B, K)
             classes, ranks = stored_classes(logits, labels.to(device), top)
             scores = logits.softmax(1).gather(1, classes)
             if features is not None:
                 weight = cam_network.classifier.weight
-                maps["cam"] = class_activation_maps(features, weight, classes)
+                of_crops = classes.repeat_interleave(crops, 0)
+                low = class_activation_maps(features, weight, of_crops)  # (B·crops, k, h, w)
+                maps["cam"] = low
+                if crops > 1:
+                    maps["cam"] = low.unflatten(0, (-1, crops)).transpose(1, 2)
         if saliency_cell:
             maps["backprop"] = saliency_maps(network, x, classes, saliency_cell)
         writer.write(
@@ -57,6 +66,13 @@ def write_predictions(
             {method: low.cpu().numpy() for method, low in maps.items()},
         )
     writer.close()
+
+
+def _mean_over_crops(logits: Tensor, crops: int) -> Tensor:
+    """Logits (B, K) whose softmax is the mean over each picture's crops."""
+    if crops == 1:
+        return logits
+    return logits.softmax(1).unflatten(0, (-1, crops)).mean(1).clamp_min(1e-30).log()
 
 
 def stored_classes(logits: Tensor, labels: Tensor, top: int) -> tuple[Tensor, Tensor]:

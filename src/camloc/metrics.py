@@ -1,4 +1,12 @@
-"""From boxes to errors, as the ILSVRC classification-with-localization task counts them."""
+"""From boxes to errors, as the ILSVRC classification-with-localization task counts them.
+
+The rules are those of the ILSVRC devkit (`eval_clsloc.m`, `compute_overlap.m`): boxes are
+inclusive pixels, a guess is right if it names a true class and, for localization, its box has an
+IoU of at least one half with any ground-truth box of that class; an image with several true
+classes counts as the mean over them.
+"""
+
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -6,6 +14,8 @@ from numpy.typing import NDArray
 
 NO_RANK = 2**31 - 1
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
+GT_KNOWN = "loc_err_gt_known"
+RESAMPLES, LEVEL = 2000, 0.95
 
 
 def iou(a: NDArray, b: NDArray) -> NDArray[np.float64]:
@@ -22,56 +32,95 @@ def outcomes(
     """What the guesses of each image are worth; every error follows from it.
 
     Args:
-        guesses: `image`, `rank` (from 1, best first), `wnid` and the box, all images' guesses.
-        labels: `image` and `wnid`, one row an image, the images that count.
+        guesses: `image`, `rank` (from 1, best first), `wnid` and the box, all images' guesses. A
+            class may be guessed several times, with a box each.
+        labels: `image` and `wnid` of the images that count, one row a true class.
         boxes: the ground truth, `image`, `wnid` and the box, any number an image.
         threshold: the smallest IoU that counts as found.
 
     Returns:
-        For each row of `labels`: `image`; `cls_rank`, the rank of the first guess of the true
-        class; `loc_rank`, the rank of the first guess of the true class whose box meets the
+        For each row of `labels`: `image`, `wnid`; `cls_rank`, the rank of the first guess of the
+        true class; `loc_rank`, the rank of the first guess of the true class whose box meets the
         threshold with any ground-truth box of that class; `NO_RANK` where there is none;
         `gt_known_iou`, the best IoU of any guess of the true class, whatever its rank (NaN
         without one); `has_box`, whether the image has a ground-truth box of its class.
     """
-    right = guesses.merge(labels[["image", "wnid"]], on=["image", "wnid"])
-    pairs = right.merge(boxes, on=["image", "wnid"], suffixes=("", "_true"))
+    key = ["image", "wnid"]
+    labels = labels[key].reset_index(drop=True)
+    places = labels.assign(label=labels.index)  # merged on, so that rows are told apart by number
+    right = guesses.merge(places, on=key)
+    true = boxes.merge(places[[*key]], on=key)
+    pairs = right.merge(true, on=key, suffixes=("", "_true"))
     pairs["iou"] = iou(pairs[CORNERS], pairs[[f"{c}_true" for c in CORNERS]])
     found = pairs[pairs["iou"] >= threshold]
-    result = labels[["image", "wnid"]].set_index("image")
-    result["cls_rank"] = right.groupby("image")["rank"].min()
-    result["loc_rank"] = found.groupby("image")["rank"].min()
-    result["gt_known_iou"] = pairs.groupby("image")["iou"].max()
+    result = labels
+    result["cls_rank"] = right.groupby("label")["rank"].min()
+    result["loc_rank"] = found.groupby("label")["rank"].min()
+    result["gt_known_iou"] = pairs.groupby("label")["iou"].max()
     ranks = ["cls_rank", "loc_rank"]
     result[ranks] = result[ranks].fillna(NO_RANK).astype("int64")
-    true_boxes = boxes.merge(labels[["image", "wnid"]], on=["image", "wnid"])
-    result["has_box"] = result.index.isin(true_boxes["image"])
-    return result.drop(columns="wnid").reset_index()
+    result["has_box"] = result.index.isin(true.merge(places, on=key)["label"])
+    return result
 
 
-def classification_errors(outcome: pd.DataFrame) -> dict[str, float]:
-    """Top-1 and top-5 classification error in percent."""
-    return {f"cls_err_top{k}": _percent(outcome["cls_rank"] > k) for k in (1, 5)}
+def image_errors(
+    outcome: pd.DataFrame,
+    threshold: float = 0.5,
+    top: Sequence[int] = (1, 5),
+    blacklist: Collection[str] = (),
+) -> pd.DataFrame:
+    """Each image's errors: 0 or 1, or between where it has several true classes.
 
+    Args:
+        outcome: of `outcomes`, with the same threshold.
+        top: the numbers of guesses that are looked at.
+        blacklist: images that count for classification alone.
 
-def localization_errors(outcome: pd.DataFrame, threshold: float = 0.5) -> dict[str, float]:
-    """Top-1, top-5 and GT-known localization error in percent, over images that have a box.
-
-    Empty where no image has one. The GT-known error is left out where some image has no guess of
-    its true class, because then the map of that class was not stored and nobody knows what its
-    box would be worth.
+    Returns:
+        A row an image: `cls_err_top…`, `loc_err_top…` and `loc_err_gt_known`; localization is NaN
+        where the image has no box of its class or is on the blacklist. Columns of which nothing
+        is known are left out: localization without any box, and GT-known where some image has no
+        guess of its true class, because nobody knows what the box of that class would be worth.
     """
-    boxed = outcome[outcome["has_box"]]
-    if boxed.empty:
-        return {}
-    errors = {f"loc_err_top{k}": _percent(boxed["loc_rank"] > k) for k in (1, 5)}
-    if boxed["gt_known_iou"].notna().all():
-        errors["loc_err_gt_known"] = _percent(boxed["gt_known_iou"] < threshold)
-    return errors
+    boxed = outcome["has_box"] & ~outcome["image"].isin(blacklist)
+    known = outcome["gt_known_iou"]
+    wrong = {f"cls_err_top{k}": outcome["cls_rank"] > k for k in top}
+    if boxed.any():
+        wrong |= {f"loc_err_top{k}": (outcome["loc_rank"] > k).where(boxed) for k in top}
+        if known[boxed].notna().all():
+            wrong[GT_KNOWN] = (known < threshold).where(boxed)
+    columns = {name: values.astype(float) for name, values in wrong.items()}
+    return pd.DataFrame(columns).groupby(outcome["image"], sort=False).mean()
 
 
-def _percent(wrong: pd.Series) -> float:
-    return 100 * float(wrong.mean())
+def percentages(errors: pd.DataFrame) -> dict[str, float]:
+    """Errors in percent, by column, over the images that count for it."""
+    return {name: 100 * float(mean) for name, mean in errors.mean().items()}
+
+
+def intervals(errors: pd.DataFrame, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals of `percentages`, by column, in percent."""
+    return {name: bootstrap(100 * errors[name].to_numpy(), seed) for name in errors}
+
+
+def bootstrap(values: NDArray, seed: int = 0) -> tuple[float, float]:
+    """The percentile interval of a mean, from resamples of the images with replacement.
+
+    How often each distinct value comes up in a resample is multinomial, so that is drawn instead
+    of the images: the same distribution, at a cost that does not grow with them. For a paired
+    difference give each image's difference.
+
+    Args:
+        values: one an image; NaN does not count.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    if not len(distinct):
+        return np.nan, np.nan
+    n = counts.sum()
+    drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=RESAMPLES)
+    low, high = np.quantile(drawn @ distinct / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def _area(boxes: NDArray) -> NDArray:

@@ -87,6 +87,7 @@ class Original(Section):
     """A whole network; `gap` names the node it averages, where it ends in GAP by itself."""
 
     weights: str = "scratch"
+    seed: Annotated[int, Field(ge=0)] | None = None
     width: PositiveFloat = 1.0
     dropout: Fraction | None = None
     gap: str | None = None
@@ -105,8 +106,10 @@ class Surgery(Section):
 
 
 class Model(Surgery):
-    """A network made by surgery; `training` overrides keys of the section `finetune`."""
+    """A network made by surgery; `training` overrides keys of the section `finetune`, `seed` the
+    study's."""
 
+    seed: Annotated[int, Field(ge=0)] | None = None
     training: dict = {}
 
 
@@ -117,16 +120,25 @@ def _classes_kept(top: int | str) -> int | str:
 
 
 class Cams(Section):
-    """Which maps are stored: of the `top` predicted classes, or of all."""
+    """Which maps are stored: of the `top` predicted classes, or of all; `saliency` and `ten_crop`
+    name the networks that get their gradient saliency and the CAMs of ten crops, too."""
 
     top: Annotated[int | str, AfterValidator(_classes_kept)]
     batch: PositiveInt
     saliency: list[str]
     saliency_cell: PositiveInt
+    ten_crop: list[str] = []
 
 
 class Boxes(Section):
+    """How a map becomes a box; `threshold` and `tight` are shares of the map's maximum."""
+
+    rule: Literal["largest-component", "authors"] = "largest-component"
     threshold: Fraction
+    normalise: Literal["max", "min-max"] = "max"
+    crops: Literal[1, 10] = 1
+    merge: Literal["coverage-mean", "absolute-sum"] = "coverage-mean"
+    tight: Fraction = 0.4
 
 
 class Evaluate(Section):
@@ -253,9 +265,18 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
     if params.data.source == "shapes" and params.cams.top != "all":
         yield "cams.top: the labels of shapes' test split are withheld, so its maps must be of all"
-    for name in params.cams.saliency:
-        if name not in networks:
-            yield f"cams.saliency: no network named {name!r}{near_matches(name, networks)}"
+    for key in ("saliency", "ten_crop"):
+        for name in getattr(params.cams, key):
+            if name not in networks:
+                yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
+    for name in params.cams.ten_crop:
+        if name in params.originals and not params.originals[name].gap:
+            yield f"cams.ten_crop: {name} has no CAM; name networks that end in global pooling"
+    if params.boxes.crops == 10:
+        for name in networks:
+            has_cam = name in params.models or params.originals[name].gap
+            if has_cam and name not in params.cams.ten_crop:
+                yield f"boxes.crops: 10 needs the ten crops of {name}; add it to cams.ten_crop"
     for group, name in [("originals", n) for n in params.originals] + [
         ("models", n) for n in params.models
     ]:

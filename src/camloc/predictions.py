@@ -4,8 +4,12 @@ A folder an evaluated split: `predictions.parquet` has a row for each stored cla
 (`image`, `wnid`, `rank` from 1 among all classes, `score`, the softmax), images in the order of
 the manifest's split and each image's rows together; `cam.npy` and `backprop.npy`, where the
 network has them, hold the maps as float16 (images, classes stored, h, w) in the same order.
+
+Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
+maps as (images, classes stored, 10, h, w), and the geometry of the crops in `crops.json`.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 METHODS = ("cam", "backprop")
+_CROPS = "crops.json"
 _SCHEMA = pa.schema(
     [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
 )
@@ -68,6 +73,17 @@ class MapWriter:
 def read(folder: Path) -> pd.DataFrame:
     """The predictions of a split; row r belongs to map r of the flattened map files."""
     return pd.read_parquet(folder / "predictions.parquet")
+
+
+def write_crops(folder: Path, side: int, size: int) -> None:
+    """Note that the maps are of crops of `size` pixels from a square of `side`."""
+    (folder / _CROPS).write_text(json.dumps({"side": side, "size": size}), encoding="utf-8")
+
+
+def read_crops(folder: Path) -> tuple[int, int]:
+    """Side of the square and size of the crops that the maps are of."""
+    crops = json.loads((folder / _CROPS).read_text(encoding="utf-8"))
+    return crops["side"], crops["size"]
 
 
 def methods_of(folder: Path) -> list[str]:

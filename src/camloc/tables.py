@@ -1,29 +1,41 @@
 """The paper's tables with the study's figures beside them."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from camloc import paper
-from camloc.evaluation import Errors
+from camloc.metrics import GT_KNOWN, bootstrap
 
+Errors = dict[str, float]
 Rows = dict[str, Errors]
+Spans = dict[str, dict[str, tuple[float, float]]]
 NOT_RUN = float("nan")
 
 
-def table_1(rows: Rows, images: int) -> pd.DataFrame:
-    """Classification error on `images` pictures, paper beside measured (percent and points)."""
-    return _beside(rows, paper.TABLE_1, "cls_err", images)
+def table_1(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
+    """Classification error on `images` pictures, paper beside measured (percent and points).
+
+    Args:
+        spans: the 95 % interval of each row's errors.
+    """
+    return _beside(rows, paper.TABLE_1, "cls_err", images, spans or {})
 
 
-def table_2(rows: Rows, images: int) -> pd.DataFrame:
+def table_2(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
     """Localization error on `images` pictures, paper beside measured, with GT-known error."""
-    table = _beside(rows, paper.TABLE_2, "loc_err", images)
-    known = [rows.get(row, {}).get("loc_err_gt_known", NOT_RUN) for row in table.index]
-    table.insert(len(table.columns) - 1, "GT-known", known)
+    spans = spans or {}
+    table = _beside(rows, paper.TABLE_2, "loc_err", images, spans)
+    last = len(table.columns) - 1
+    table.insert(last, "GT-known interval", [_span(spans, row, GT_KNOWN) for row in table.index])
+    known = [rows.get(row, {}).get(GT_KNOWN, NOT_RUN) for row in table.index]
+    table.insert(last, "GT-known", known)
     return table
 
 
-def table_3(rows: Rows, images: int) -> pd.DataFrame:
+def table_3(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
     """Top-5 localization error beside the paper's on its test set."""
+    spans = spans or {}
     lines = []
     for title, supervision, stated, row in paper.TABLE_3:
         measured = rows.get(row, {}).get("loc_err_top5", NOT_RUN)
@@ -33,6 +45,7 @@ def table_3(rows: Rows, images: int) -> pd.DataFrame:
                 "supervision": supervision,
                 "top-5 paper": stated,
                 "top-5 measured": measured,
+                "top-5 interval": _span(spans, row, "loc_err_top5"),
                 "top-5 difference": measured - stated,
                 "images": images if pd.notna(measured) else 0,
             }
@@ -40,15 +53,91 @@ def table_3(rows: Rows, images: int) -> pd.DataFrame:
     return pd.DataFrame(lines).set_index("method")
 
 
-def baselines(rows: Rows, images: int) -> pd.DataFrame:
+def baselines(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
     """GT-known localization error in percent of every row that has one, best first."""
-    errors = {
-        row: errors["loc_err_gt_known"]
-        for row, errors in rows.items()
-        if "loc_err_gt_known" in errors
-    }
-    table = pd.DataFrame({"GT-known": errors, "images": images}).rename_axis("row")
+    errors = {row: errors[GT_KNOWN] for row, errors in rows.items() if GT_KNOWN in errors}
+    table = pd.DataFrame({"GT-known": errors}).rename_axis("row")
+    table["interval"] = [_span(spans or {}, row, GT_KNOWN) for row in table.index]
+    table["images"] = images
     return table.sort_values("GT-known", kind="stable")
+
+
+def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Paired differences between rows, in points: negative where the first errs less.
+
+    Args:
+        errors: of each row, its images' errors (see `camloc.metrics.image_errors`).
+        pairs: first and second row.
+    """
+    lines = []
+    for first, second in pairs:
+        line: dict[str, object] = {"rows": f"{first} − {second}"}
+        for name, title in (("loc_err_top1", "top-1"), (GT_KNOWN, "GT-known")):
+            moved = pd.Series(dtype=float)
+            if name in errors[first] and name in errors[second]:
+                moved = 100 * (errors[first][name] - errors[second][name]).dropna()
+            line[f"{title} difference"] = moved.mean()
+            low, high = bootstrap(moved.to_numpy())
+            line[f"{title} interval"] = "–" if moved.empty else f"{low:+.1f} to {high:+.1f}"
+            line["images"] = len(moved)
+        lines.append(line)
+    return pd.DataFrame(lines).set_index("rows")
+
+
+def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
+    """MaxBoxAcc and its kin in percent: at the held-out split's level, and tuned on this one.
+
+    Args:
+        scores: of each row, `camloc.protocols.summary`.
+    """
+    lines = {}
+    for row, found in scores.items():
+        if not found:
+            continue
+        held, best = found.get("held_out", {}), found["best"]
+        spans = {row: found.get("intervals", {})}
+        lines[row] = {
+            "MaxBoxAcc": held.get("max_box_acc", NOT_RUN),
+            "interval": _span(spans, row, "max_box_acc"),
+            "MaxBoxAccV2": held.get("max_box_acc_v2", NOT_RUN),
+            "V2 interval": _span(spans, row, "max_box_acc_v2"),
+            "MaxBoxAcc, tuned here": best["max_box_acc"],
+            "V2, tuned here": best["max_box_acc_v2"],
+            "PxAP": found.get("pxap", NOT_RUN),
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
+def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
+    """What each choice of the evaluation moves (see `camloc.evaluation.deviations`)."""
+    table = changes[[c for c in changes if not c.endswith(("change", "low", "high"))]].copy()
+    table.columns = [c.replace("loc_err_", "").replace("_", "-") for c in table]
+    for name in ("loc_err_top1", GT_KNOWN):
+        if f"{name} change" in changes:
+            short = name.replace("loc_err_", "").replace("_", "-")
+            table[f"{short} difference"] = changes[f"{name} change"]
+            spans = zip(changes[f"{name} low"], changes[f"{name} high"], strict=True)
+            table[f"{short} interval"] = [f"{low:+.1f} to {high:+.1f}" for low, high in spans]
+    return table
+
+
+def over_seeds(rows: Rows, groups: dict[str, Sequence[str]]) -> pd.DataFrame:
+    """Mean and deviation of each error over networks that differ in their seed alone.
+
+    Args:
+        groups: of each name, the rows of the same declaration.
+    """
+    lines = {}
+    for name, members in groups.items():
+        table = pd.DataFrame([rows[member] for member in members if member in rows])
+        line: dict[str, object] = {"seeds": len(table)}
+        for error in table:
+            line[f"{error} mean"], line[f"{error} deviation"] = (
+                table[error].mean(),
+                table[error].std(),
+            )
+        lines[name] = line
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
 def by_split(rows: dict[str, Rows]) -> pd.DataFrame:
@@ -85,9 +174,15 @@ def _text(value: object, sign: str) -> str:
     return str(value)
 
 
-def _beside(rows: Rows, stated: dict, prefix: str, images: int) -> pd.DataFrame:
-    """The paper's rows in its order, then the study's own that have such an error."""
-    own = [row for row in rows if row not in stated and _has(rows[row], prefix)]
+def _span(spans: Spans, row: str | None, name: str) -> str:
+    """An interval as text, a dash where there is none."""
+    low, high = spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN))
+    return "–" if pd.isna(low) else f"{low:.1f} to {high:.1f}"
+
+
+def _beside(rows: Rows, stated: dict, prefix: str, images: int, spans: Spans) -> pd.DataFrame:
+    """The paper's rows in its order, then the study's own that have both such errors."""
+    own = [row for row in rows if row not in stated and f"{prefix}_top1" in rows[row]]
     lines = {}
     for row in [*stated, *own]:
         line = {}
@@ -95,6 +190,7 @@ def _beside(rows: Rows, stated: dict, prefix: str, images: int) -> pd.DataFrame:
             measured = rows.get(row, {}).get(f"{prefix}_top{k}", NOT_RUN)
             line[f"top-{k} paper"] = figure
             line[f"top-{k} measured"] = measured
+            line[f"top-{k} interval"] = _span(spans, row, f"{prefix}_top{k}")
             line[f"top-{k} difference"] = measured - figure
         line["images"] = images if _has(rows.get(row, {}), prefix) else 0
         lines[row] = line

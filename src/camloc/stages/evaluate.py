@@ -1,32 +1,111 @@
 """04_evaluate: boxes from the maps, errors from the boxes."""
 
 import json
+from pathlib import Path
 
-from camloc import evaluation
+import numpy as np
+from numpy.typing import NDArray
+
+from camloc import predictions, protocols, submissions
+from camloc.evaluation import Split, curves, deviations, evaluate_split, row_name
 from camloc.manifest import Manifest, replacing
+from camloc.metrics import GT_KNOWN, image_errors, intervals, outcomes, percentages
 from camloc.params import Boxes, Evaluate
 from camloc.study import EVALUATED, Study
 
 
 def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]:
-    """Write the errors of the network `name` and the outcome of each image.
+    """Write the errors of the network `name`, their intervals and the outcome of each image.
+
+    `errors.json` and `intervals.json` hold them in percent, by split and row; `protocols.json`
+    the scores over all thresholds; `<split>-<row>.parquet` each image's outcome and errors, and
+    `<split>-deviations.parquet` what the choices of the evaluation move.
+
+    A split whose labels are withheld also gets what a server that holds them would be sent:
+    `<split>-submission.txt` and `.csv` (see `camloc.submissions`), `<split>-images.txt` and
+    `classes.txt`.
 
     Returns:
         Of each split, the rows of this network and its errors in percent.
     """
-    threshold, iou = Boxes(**boxes).threshold, Evaluate(**evaluate).iou
-    manifest = Manifest.load(study.manifest).with_truth(study.truth)
-    rows: dict[str, dict] = {}
+    options, iou = Boxes(**boxes), Evaluate(**evaluate).iou
+    seen = Manifest.load(study.manifest)
+    manifest = seen.with_truth(study.truth)
+    there = [s for s in EVALUATED if len(manifest.split(s))]
+    every = [Split(study.predictions(name), manifest, split) for split in there]
+    splits = [split for split in every if len(split.labels)]
+    errors: dict[str, dict] = {}
+    spans: dict[str, dict] = {}
     with replacing(study.evaluation(name)) as folder:
-        for split in EVALUATED:
-            if manifest.split(split)["wnid"].isna().all():  # a split without labels, or none
-                continue
-            stored = study.predictions(name) / split
-            rows[split] = {}
-            for row, errors, outcome in evaluation.evaluate_split(
-                stored, name, manifest, split, threshold, iou
-            ):
-                rows[split][row] = errors
-                outcome.to_parquet(folder / f"{split}-{row}.parquet", index=False)
-        (folder / "errors.json").write_text(json.dumps(rows, indent=2))
-    return rows
+        for split in splits:
+            rows = list(evaluate_split(split, name, options, iou))
+            errors[split.name] = {row.name: row.figures for row in rows}
+            spans[split.name] = {row.name: intervals(row.errors) for row in rows}
+            for row in rows:
+                table = row.outcome.merge(row.errors, left_on="image", right_index=True)
+                table.to_parquet(folder / f"{split.name}-{row.name}.parquet", index=False)
+            if split.stored(10).is_dir():
+                moved = deviations(split, options, iou)
+                moved.to_parquet(folder / f"{split.name}-deviations.parquet")
+        for split in every:
+            withheld = seen.split(split.name)["wnid"].isna().all()
+            if withheld and "cam" in predictions.methods_of(split.stored()):
+                figures = errors.get(split.name, {}).get(name) if iou == 0.5 else None
+                _submit(split, options, folder, figures)
+        _write(folder / "errors.json", errors)
+        _write(folder / "intervals.json", spans)
+        _write(folder / "protocols.json", _protocols(splits, name, options))
+    return errors
+
+
+def _submit(split: Split, options: Boxes, folder: Path, figures: dict | None) -> None:
+    """Write the submission; where the truth is known after all, read it back and score it.
+
+    Args:
+        figures: the row's errors at an IoU of one half, as the study counted them.
+
+    Raises:
+        RuntimeError: the file, read back, is worth something else.
+    """
+    guesses, _ = split.guesses("cam", options)
+    first = guesses[guesses["rank"] <= submissions.MOST_GUESSES]
+    images, wnids = split.images, split.manifest.wnids
+    submissions.check_submission(first, images, wnids)
+    order = folder / f"{split.name}-images.txt"
+    text, table = (folder / f"{split.name}-submission.{kind}" for kind in ("txt", "csv"))
+    order.write_text("\n".join(images["image"]) + "\n", encoding="utf-8")
+    (folder / "classes.txt").write_text("\n".join(wnids) + "\n", encoding="utf-8")
+    number = {wnid: i for i, wnid in enumerate(wnids, start=1)}
+    submissions.write_devkit(text, first, images["image"], number)
+    submissions.write_kaggle(table, first, images["image"])
+    if figures is None:
+        return
+    numbered, _ = submissions.read_predictions(text, images["image"].tolist())
+    numbered["wnid"] = numbered["wnid"].map({str(n): wnid for wnid, n in number.items()})
+    for path, read in ((text, numbered), (table, submissions.read_predictions(table)[0])):
+        outcome = outcomes(read, split.labels, split.manifest.boxes)
+        for error, value in percentages(image_errors(outcome)).items():
+            if error != GT_KNOWN and not np.isclose(value, figures.get(error, value)):
+                raise RuntimeError(f"{path}: {error} is {value}, not {figures[error]}")
+
+
+def _protocols(splits: list[Split], name: str, options: Boxes) -> dict[str, dict]:
+    """By split and row: scores at the best level of the split itself, and of the held-out one."""
+    found: dict[str, dict[str, tuple[NDArray, float]]] = {split.name: {} for split in splits}
+    for split in splits:
+        for method in predictions.methods_of(split.stored()):
+            found[split.name][row_name(name, method)] = curves(split, method, options)
+    scores: dict[str, dict] = {}
+    for split, rows in found.items():
+        others = [other for other in found if other != split]
+        scores[split] = {}
+        for row, (hits, pxap) in rows.items():
+            held_out = [found[other][row][0] for other in others]
+            scores[split][row] = protocols.summary(hits, held_out[0] if held_out else None)
+            if not np.isnan(pxap):
+                scores[split][row]["pxap"] = pxap
+    return scores
+
+
+def _write(path: Path, tree: dict) -> None:
+    path.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")

@@ -26,6 +26,8 @@ def run(
         The history (see `camloc.training.fit`).
     """
     manifest = Manifest.load(study.manifest)
+    own_seed = declaration.get("seed")
+    seed = seed if own_seed is None else own_seed
     torch.manual_seed(seed)
     if "backbone" in declaration:
         network, about = surgery.load(study.surgery(name))

@@ -6,12 +6,26 @@ from pathlib import Path
 
 import pandas as pd
 
-from camloc import tables
-from camloc.evaluation import BASELINES, baseline_rows
+from camloc import anatomy, tables
+from camloc.evaluation import BASELINES, CENTRE_GAUSSIAN, HEURISTICS, baseline_rows
 from camloc.manifest import SPLITS, Manifest
+from camloc.metrics import intervals
 from camloc.params import Evaluate
 from camloc.study import Study
-from camloc.tables import Rows
+from camloc.tables import Rows, Spans
+
+NO_NETWORK = (*BASELINES, CENTRE_GAUSSIAN)
+# GAP against GMP and against the uncut network, and CAMs against the gradient saliency.
+PAIRS = [
+    ("googlenet-gap", "googlenet-gmp"),
+    ("googlenet-gap", "googlenet"),
+    ("googlenet-gap", "nin"),
+    ("googlenet-gap", "backprop-googlenet"),
+    ("vgg16-gap", "backprop-vgg16"),
+    ("alexnet-gap", "backprop-alexnet"),
+    ("alexnet2-gap", "alexnet-gap"),
+    ("googlenet-gap", "centre-box"),
+]
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,12 @@ class Report:
 
     manifest: Manifest
     rows: dict[str, Rows]
+    spans: dict[str, Spans]
+    errors: dict[str, pd.DataFrame]
+    protocols: dict[str, dict]
+    outcomes: dict[str, pd.DataFrame]
+    choices: dict[str, pd.DataFrame]
+    seeds: dict[str, list[str]]
     split: str
 
     @property
@@ -29,16 +49,16 @@ class Report:
 
     @property
     def table_1(self) -> pd.DataFrame:
-        return tables.table_1(self.rows[self.split], self.images)
+        return tables.table_1(self.rows[self.split], self.images, self.spans[self.split])
 
     @property
     def table_2(self) -> pd.DataFrame:
-        return tables.table_2(self.rows[self.split], self.images)
+        return tables.table_2(self.rows[self.split], self.images, self.spans[self.split])
 
     @property
     def table_3(self) -> pd.DataFrame:
         images = int(self.manifest.split("test")["wnid"].notna().sum())
-        return tables.table_3(self.rows.get("test", {}), images)
+        return tables.table_3(self.rows.get("test", {}), images, self.spans.get("test", {}))
 
     @property
     def both_splits(self) -> pd.DataFrame:
@@ -46,32 +66,102 @@ class Report:
 
     @property
     def baselines(self) -> pd.DataFrame:
-        return tables.baselines(self.rows[self.split], self.images)
+        return tables.baselines(self.rows[self.split], self.images, self.spans[self.split])
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        pairs = [pair for pair in PAIRS if all(row in self.errors for row in pair)]
+        return tables.differences(self.errors, pairs)
+
+    @property
+    def over_thresholds(self) -> pd.DataFrame:
+        return tables.over_thresholds(self.protocols)
+
+    @property
+    def anatomy(self) -> pd.DataFrame:
+        """Percent of the images that end in each kind, by row."""
+        lines = {row: anatomy.shares(outcome).loc["all"] for row, outcome in self.outcomes.items()}
+        table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+        return table.astype({"images": int}) if len(table) else table
+
+    @property
+    def anatomy_by_size(self) -> pd.DataFrame:
+        """The same by the size of the object."""
+        parts = {row: anatomy.shares(outcome) for row, outcome in self.outcomes.items()}
+        lines = {
+            f"{row}, {size}": line
+            for row, table in parts.items()
+            for size, line in table.drop(index="all").iterrows()
+        }
+        table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row, size")
+        return table.astype({"images": int}) if len(table) else table
+
+    @property
+    def over_seeds(self) -> pd.DataFrame:
+        return tables.over_seeds(self.rows[self.split], self.seeds)
 
 
-def run(study: Study, title: str, networks: list[str], evaluate: dict, reports: Path) -> Report:
-    """Write `metrics.json` and `summary.md` of the networks to the folder `reports`."""
+def run(study: Study, title: str, networks: dict, evaluate: dict, reports: Path) -> Report:
+    """Write `metrics.json` and `summary.md` of the networks to the folder `reports`.
+
+    Args:
+        networks: the declarations by name, originals first.
+    """
     options = Evaluate(**evaluate)
-    manifest = Manifest.load(study.manifest).with_truth(study.truth)
-    rows = collect(study, manifest, networks, options.iou)
-    report = Report(manifest, rows, options.split)
+    report = collect(study, networks, options)
     reports.mkdir(parents=True, exist_ok=True)
-    measured = {row: e for row, e in rows[options.split].items() if row not in BASELINES}
+    rows = report.rows[options.split]
+    measured = {
+        row: errors
+        for row, errors in rows.items()
+        if row not in NO_NETWORK and not row.startswith(HEURISTICS)
+    }
     (reports / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
     (reports / "summary.md").write_text(summary(report, title), encoding="utf-8")
     return report
 
 
-def collect(study: Study, manifest: Manifest, networks: list[str], iou: float) -> dict[str, Rows]:
-    """Rows by split: those of every network, then the baselines."""
+def collect(study: Study, networks: dict, options: Evaluate) -> Report:
+    """What the evaluations of the networks left, and the baselines beside them."""
+    manifest = Manifest.load(study.manifest).with_truth(study.truth)
     rows: dict[str, Rows] = {}
+    spans: dict[str, Spans] = {}
+    protocols: dict[str, dict] = {}
+    outcomes: dict[str, pd.DataFrame] = {}
+    choices: dict[str, pd.DataFrame] = {}
     for name in networks:
-        stored = json.loads((study.evaluation(name) / "errors.json").read_text())
-        for split, found in stored.items():
-            rows.setdefault(split, {}).update(found)
+        folder = study.evaluation(name)
+        for file, target in (("errors", rows), ("intervals", spans)):
+            for split, found in _read(folder / f"{file}.json").items():
+                target.setdefault(split, {}).update(found)
+        protocols |= _read(folder / "protocols.json").get(options.split, {})
+        for row in _read(folder / "errors.json").get(options.split, {}):
+            outcomes[row] = pd.read_parquet(folder / f"{options.split}-{row}.parquet")
+        moved = folder / f"{options.split}-deviations.parquet"
+        if moved.is_file():
+            choices[name] = pd.read_parquet(moved)
+    errors = {
+        row: outcome.set_index("image").filter(like="_err_") for row, outcome in outcomes.items()
+    }
     for split in rows:
-        rows[split].update(baseline_rows(manifest, split, iou))
-    return rows
+        for row in baseline_rows(manifest, split, options.iou):
+            rows[split][row.name] = row.figures
+            spans[split][row.name] = intervals(row.errors)
+            if split == options.split:
+                errors[row.name] = row.errors
+    located = {row: table for row, table in outcomes.items() if "kind" in table}
+    seeds = seed_groups(networks)
+    return Report(manifest, rows, spans, errors, protocols, located, choices, seeds, options.split)
+
+
+def seed_groups(networks: dict) -> dict[str, list[str]]:
+    """Networks that are declared alike but for their seed, by the first one's name."""
+    groups: dict[str, list[str]] = {}
+    for name, declaration in networks.items():
+        alike = json.dumps({k: v for k, v in declaration.items() if k != "seed"}, sort_keys=True)
+        if "backbone" in declaration:
+            groups.setdefault(alike, []).append(name)
+    return {members[0]: members for members in groups.values() if len(members) > 1}
 
 
 def summary(report: Report, title: str) -> str:
@@ -84,8 +174,10 @@ def summary(report: Report, title: str) -> str:
 Data: {manifest.source}, {len(manifest.classes)} classes; {pictures} images. Measured on the
 {report.split} split. {_comparable(manifest.source)}
 
-Difference is measured less paper, in points; a dash is a figure that the paper does not give or
-that this study did not measure. Lower is better everywhere.
+Difference is measured less paper, in points; intervals are 95 %, from a bootstrap over the images
+of the split: they do not hold how much another training run would differ. A dash is a figure that
+the paper does not give or that this study did not measure. Lower is better but where it says
+accuracy (Acc, PxAP).
 
 ## Table 1. Classification error (%)
 
@@ -101,15 +193,55 @@ that this study did not measure. Lower is better everywhere.
 
 ## Beside boxes that look at nothing
 
-GT-known localization error (%) of every row that has a map, of the whole image's box and of a
-centred box of half its area.
+GT-known localization error (%) of every row that has a map, of the whole image's box, of a
+centred box of half its area, and of a Gaussian about the centre as a map.
 
 {tables.markdown(report.baselines)}
 
-## Every error on every split (%)
+## Paired differences
+
+Localization error of the first row less that of the second on the same images, in points.
+
+{tables.markdown(report.differences)}
+
+## Over all thresholds
+
+MaxBoxAcc and MaxBoxAccV2 (%) of the map of the true class, at the threshold that is best on the
+other split. *Tuned here*: at the one that is best on this very split, as many papers report it.
+PxAP (%) is measured against object masks, where there are some.
+
+{tables.markdown(report.over_thresholds)}
+
+## What kind of miss
+
+Percent of the images by what becomes of the first guess (rules of TS-CAM, Gao et al. 2021).
+
+{tables.markdown(report.anatomy)}
+
+{_choices(report)}{_seeds(report)}## Every error on every split (%)
 
 {tables.markdown(report.both_splits)}
 """
+
+
+def _choices(report: Report) -> str:
+    parts = [
+        f"## What each choice of the evaluation moves: {name}\n\nLocalization error (%) with one "
+        "choice changed, and the paired difference in points against this study's own.\n\n"
+        f"{tables.markdown(tables.moved_by_choices(moved))}\n\n"
+        for name, moved in report.choices.items()
+    ]
+    return "".join(parts)
+
+
+def _seeds(report: Report) -> str:
+    if not report.seeds:
+        return ""
+    return f"## Over training seeds\n\n{tables.markdown(report.over_seeds)}\n\n"
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _comparable(source: str) -> str:

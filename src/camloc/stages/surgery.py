@@ -11,8 +11,8 @@ def run(study: Study, name: str, declaration: dict, seed: int) -> surgery.CamNet
     """Write the network of `declaration`, its backbone's weights kept up to the cut."""
     model = Model(**declaration)
     original, about = surgery.load(study.weights(model.backbone))
-    torch.manual_seed(seed)
-    fields = model.model_dump(exclude={"backbone", "training"})
+    torch.manual_seed(seed if model.seed is None else model.seed)
+    fields = model.model_dump(exclude={"backbone", "training", "seed"})
     network = surgery.build(
         model.backbone,
         **fields,

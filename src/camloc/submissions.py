@@ -1,0 +1,272 @@
+"""The files in which people exchange ground truth and predictions, read and written.
+
+- truth as CSV: `image,label,xmin,ymin,xmax,ymax`, one row a box; a row without corners is a true
+  label without a box, as blacklisted images may have
+- predictions as CSV: `image,rank,label,xmin,ymin,xmax,ymax`, rank from 1
+- Kaggle's CSV for both: `ImageId,PredictionString`, the string `label xmin ymin xmax ymax` groups
+- the ILSVRC devkit's text for predictions: such groups, a line an image, images in an order that
+  is given apart
+
+Corners are inclusive pixels. Labels are compared as they are written, so both files must use one
+vocabulary: wnids, or the devkit's numbers.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from camloc.errors import UserError
+from camloc.metrics import CORNERS
+
+MOST_GUESSES = 5
+KAGGLE = ["ImageId", "PredictionString"]
+SIZES = ["image", "width", "height"]
+TRUTH = ["image", "label", *CORNERS]
+PREDICTIONS = ["image", "rank", "label", *CORNERS]
+
+
+def read_truth(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ground truth in either CSV.
+
+    Returns:
+        Labels (`image`, `wnid`), each pair once, and boxes (`image`, `wnid` and the corners).
+
+    Raises:
+        UserError: a column is missing, or a corner is not a number, negative or inverted.
+    """
+    table = _read_csv(path, TRUTH)
+    if list(table) == KAGGLE:
+        table = _groups(path, table["ImageId"], table["PredictionString"])
+    labels = table[["image", "wnid"]].drop_duplicates(ignore_index=True)
+    boxes = table[table[CORNERS].notna().any(axis=1)].reset_index(drop=True)
+    _check_corners(path, boxes)
+    if labels.empty:
+        raise UserError(f"{path} holds no ground truth")
+    return labels, boxes[["image", "wnid", *CORNERS]]
+
+
+def read_predictions(
+    path: Path, images: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.Index]:
+    """Predictions in either CSV or, where the file is neither, in the devkit's text.
+
+    Args:
+        images: the order of the lines of the devkit's text.
+
+    Returns:
+        Guesses (`image`, `rank`, `wnid` and the corners), and the images that the file answers
+        for, which may be without a guess in Kaggle's CSV and the devkit's text.
+
+    Raises:
+        UserError: a rank is not a whole number from 1 to 5 or is given twice, a corner is not a
+            number, negative or inverted, or the text has another number of lines than `images`.
+    """
+    if _is_devkit_text(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        if images is None:
+            raise UserError(
+                f"{path} is read as the devkit's text, a line an image; name the images in their "
+                "order with --images, or give a CSV with a header"
+            )
+        if len(lines) != len(images):
+            raise UserError(f"{path} has {len(lines)} lines for {len(images)} images; one each")
+        names, guesses = pd.Index(images), _groups(path, images, lines)
+    else:
+        table = _read_csv(path, PREDICTIONS)
+        if list(table) == KAGGLE:
+            names = pd.Index(table["ImageId"])
+            guesses = _groups(path, table["ImageId"], table["PredictionString"])
+        else:
+            names, guesses = pd.Index(table["image"].unique()), table
+    refuse(path, pd.Series(names[names.duplicated()]), "images answered for twice")
+    _check_ranks(path, guesses)
+    _check_corners(path, guesses)
+    return guesses[["image", "rank", "wnid", *CORNERS]], names
+
+
+def read_names(path: Path) -> list[str]:
+    """The lines of a file that names images, one a line; empty lines do not count.
+
+    Raises:
+        UserError: the file is missing, or names an image twice.
+    """
+    names = pd.Series([line.strip() for line in _text(path).splitlines() if line.strip()])
+    refuse(path, names[names.duplicated()], "images named twice")
+    return names.tolist()
+
+
+def read_sizes(path: Path) -> pd.DataFrame:
+    """`image`, `width` and `height` in pixels, of a CSV with these columns.
+
+    Raises:
+        UserError: a column is missing, an image is named twice or a side is not positive.
+    """
+    table = _parse_csv(path, dtype={"image": str})
+    if missing := [column for column in SIZES if column not in table]:
+        raise UserError(f"{path} lacks the column {missing[0]}; wanted {','.join(SIZES)}")
+    refuse(path, table["image"][table["image"].duplicated()], "images named twice")
+    sides = table[SIZES[1:]].apply(pd.to_numeric, errors="coerce")
+    wrong = ~(sides >= 1).all(axis=1) | (sides % 1 != 0).any(axis=1)
+    refuse(path, table["image"][wrong], "sizes that are not whole pixels, for")
+    return table[["image"]].join(sides.astype(np.int64))
+
+
+def check_answers(
+    truth: Path, labels: pd.DataFrame, predictions: Path, guesses: pd.DataFrame, names: pd.Index
+) -> None:
+    """Refuse predictions that do not answer for just the images of the truth, in its labels.
+
+    Raises:
+        UserError: names the first offenders and counts the rest.
+    """
+    known = pd.Index(labels["image"].unique())
+    refuse(predictions, names.difference(known), f"images that {truth} does not know")
+    refuse(predictions, known.difference(names), f"images of {truth}:", "lacks")
+    strange = ~guesses["wnid"].isin(labels["wnid"])
+    refuse(predictions, guesses["wnid"][strange].unique(), f"labels that {truth} does not know")
+
+
+def write_devkit(path: Path, guesses: pd.DataFrame, images: Sequence[str], number: dict) -> None:
+    """Write the devkit's text: a line an image in the order given, `label xmin ymin xmax ymax`.
+
+    Args:
+        guesses: `image`, `rank`, `wnid` and integer corners.
+        number: of each wnid, the label that stands in the file.
+    """
+    strings = _strings(guesses.assign(wnid=guesses["wnid"].map(number)), images)
+    path.write_text("\n".join(strings) + "\n", encoding="utf-8")
+
+
+def write_kaggle(path: Path, guesses: pd.DataFrame, images: Sequence[str]) -> None:
+    """Write Kaggle's CSV, images in the order given; guesses as for `write_devkit`."""
+    rows = pd.DataFrame({"ImageId": images, "PredictionString": _strings(guesses, images)})
+    rows.to_csv(path, index=False)
+
+
+def check_submission(guesses: pd.DataFrame, images: pd.DataFrame, wnids: Sequence[str]) -> None:
+    """Refuse guesses that no evaluation server would take.
+
+    Args:
+        guesses: `image`, `rank`, `wnid` and the corners.
+        images: `image`, `width` and `height` of every image of the split.
+        wnids: the classes that may be guessed.
+
+    Raises:
+        UserError: an image is missing, unknown or guessed out of order, a class is unknown, or a
+            box is inverted or leaves its image.
+    """
+    where = "the submission"
+    named = pd.Index(guesses["image"].unique())
+    refuse(where, named.difference(images["image"]), "unknown images")
+    refuse(where, pd.Index(images["image"]).difference(named), "images without a guess", "has")
+    refuse(where, guesses["wnid"][~guesses["wnid"].isin(wnids)].unique(), "unknown classes")
+    _check_ranks(where, guesses)
+    _check_corners(where, guesses)
+    check_inside(where, guesses, images)
+
+
+def check_inside(where: object, boxes: pd.DataFrame, sizes: pd.DataFrame) -> None:
+    """Refuse boxes (`image` and corners) whose last pixels are not in their image.
+
+    Args:
+        sizes: `image`, `width` and `height`.
+    """
+    sized = boxes[["image", *CORNERS]].merge(sizes[SIZES], on="image")
+    outside = (sized["xmax"] >= sized["width"]) | (sized["ymax"] >= sized["height"])
+    refuse(where, sized["image"][outside], "boxes that leave their image, in")
+
+
+def refuse(where: object, offenders, what: str, verb: str = "holds") -> None:
+    """End with the first three of the offenders and the number of the rest, if there are any.
+
+    Raises:
+        UserError: `<where> <verb> <what> a, b, c (and 7 more)`.
+    """
+    shown = [str(offender) for offender in list(offenders)[:3]]
+    if shown:
+        more = f" (and {len(offenders) - 3} more)" if len(offenders) > 3 else ""
+        raise UserError(" ".join(filter(None, [str(where), verb, what, ", ".join(shown)])) + more)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a text file that exists") from None
+
+
+def _is_devkit_text(path: Path) -> bool:
+    """Whether the first line is no header of a CSV: groups are apart by blanks, not commas."""
+    return "," not in _text(path).partition("\n")[0]
+
+
+def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A CSV with these columns, its labels renamed to `wnid`, or one of Kaggle's."""
+    texts = dict.fromkeys(["image", "label", *KAGGLE], str)
+    empty = dict.fromkeys(CORNERS, "")
+    table = _parse_csv(path, dtype=texts, keep_default_na=False, na_values=empty)
+    if list(table) == KAGGLE:
+        return table
+    if missing := [column for column in columns if column not in table]:
+        raise UserError(
+            f"{path} lacks the column {missing[0]}; its header must be {','.join(columns)} or "
+            f"{','.join(KAGGLE)}"
+        )
+    for column in CORNERS:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = numbers.isna() & table[column].notna()
+        refuse(path, table["image"][wrong], f"an {column} that is not a number, in")
+        table[column] = numbers
+    return table.rename(columns={"label": "wnid"})
+
+
+def _parse_csv(path: Path, **options) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a CSV ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error}); give a file that exists") from None
+
+
+def _groups(path: Path, images: Sequence[str], strings: Sequence[str]) -> pd.DataFrame:
+    """The guesses in strings of groups; label 0 fills up lines in files of the devkit."""
+    tokens = [string.split() for string in strings]
+    counts = np.array([len(group) for group in tokens], dtype=int)
+    names = pd.Series(images, dtype=object)
+    refuse(path, names[counts % 5 != 0], "groups that are not `label xmin ymin xmax ymax`, for")
+    flat = np.array([token for group in tokens for token in group], dtype=object).reshape(-1, 5)
+    table = pd.DataFrame(flat[:, 1:], columns=CORNERS).apply(pd.to_numeric, errors="coerce")
+    table["image"] = np.repeat(names.to_numpy(), counts // 5)
+    table["wnid"] = flat[:, 0]
+    table["rank"] = table.groupby("image", sort=False).cumcount() + 1
+    return table[table["wnid"] != "0"].reset_index(drop=True)
+
+
+def _check_ranks(path: object, guesses: pd.DataFrame) -> None:
+    rank = pd.to_numeric(guesses["rank"], errors="coerce")
+    wrong = ~rank.isin(range(1, MOST_GUESSES + 1))
+    refuse(path, guesses["image"][wrong], f"ranks that are not 1 to {MOST_GUESSES}, for")
+    twice = guesses.duplicated(["image", "rank"])
+    refuse(path, guesses["image"][twice], "ranks that are given twice, for")
+
+
+def _check_corners(path: object, boxes: pd.DataFrame) -> None:
+    corners = boxes[CORNERS].to_numpy(dtype=np.float64)
+    xmin, ymin, xmax, ymax = corners.T
+    for wrong, what in (
+        (~np.isfinite(corners).all(axis=1), "corners that are no finite numbers"),
+        ((xmin > xmax) | (ymin > ymax), "inverted boxes (xmin > xmax or ymin > ymax)"),
+        ((xmin < 0) | (ymin < 0), "boxes that leave their image (a corner below 0)"),
+    ):
+        refuse(path, boxes["image"][wrong], f"{what}, for")
+
+
+def _strings(guesses: pd.DataFrame, images: Sequence[str]) -> list[str]:
+    """The groups of each image in the order of ranks; empty for an image without a guess."""
+    ordered = guesses.sort_values(["image", "rank"], kind="stable")
+    columns = ordered[["wnid", *CORNERS]].astype(str)
+    groups = columns["wnid"].str.cat(columns[CORNERS], sep=" ")
+    return groups.groupby(ordered["image"]).agg(" ".join).reindex(images, fill_value="").tolist()

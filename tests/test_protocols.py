@@ -1,0 +1,212 @@
+"""Scores over all thresholds, by hand and against the rule written out slowly."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from camloc import cli, protocols
+from camloc.errors import UserError
+from camloc.protocols import LEVELS, SIDE, PixelCounts, hits, resized_boxes, score_map
+
+
+def square(*parts):
+    """A map at full size: zero but for the parts, each xmin, ymin, xmax, ymax and a value."""
+    full = np.zeros((SIDE, SIDE), np.float32)
+    for xmin, ymin, xmax, ymax, value in parts:
+        full[ymin : ymax + 1, xmin : xmax + 1] = value
+    return full
+
+
+TRUE = np.array([[50, 50, 100, 100]])
+
+
+def test_box_reaches_one_pixel_further_than_its_outline():
+    """A block [50, 99]² is boxed [50, 100]², just the true box; its IoU is 1 at every level."""
+    assert hits(square((50, 50, 99, 99, 1.0)), TRUE).all()
+
+
+def test_level_keeps_what_is_above_it():
+    """The block of 0.5 is 127 of 255: it joins the box up to level 126 and makes it too large."""
+    found = hits(square((50, 50, 199, 99, 0.5), (50, 50, 99, 99, 1.0)), TRUE)
+    assert not found[0, :127].any() and found[0, 127:].all()
+
+
+def test_largest_outline_alone_counts_for_the_first_version_and_any_for_the_second():
+    full = square((50, 50, 99, 99, 1.0), (110, 110, 210, 210, 1.0))
+    found = hits(full, TRUE)
+    assert not found[0].any() and found[1:].all()
+
+
+def test_hole_has_an_outline_too():
+    """A frame around [50, 99]²: the hole's outline runs through the frame's inner pixels."""
+    full = square((20, 20, 199, 199, 1.0), (50, 50, 99, 99, 0.0))
+    found = hits(full, TRUE)
+    assert not found[0].any() and found[1:].all()
+
+
+def test_constant_map_holds_no_box():
+    assert not hits(score_map(np.full((7, 7), 3.0)), TRUE).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_value_that_is_not_finite_is_refused(value):
+    with pytest.raises(UserError, match="not finite"):
+        score_map(np.array([[0.0, value]]))
+
+
+def test_true_boxes_are_scaled_and_rounded_down():
+    boxes = resized_boxes(np.array([[10, 20, 499, 374]]), 500, 375)
+    assert boxes.tolist() == [[4, 11, 223, 223]]
+
+
+def slow_hits(full, true):
+    """The rule by loops: threshold, outlines, boxes, at each level on its own."""
+    gray = (full * 255).astype(np.uint8)
+    rows = []
+    for level in range(LEVELS):
+        contours, _ = cv2.findContours(
+            (gray > level).astype(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE
+        )
+        boxes = [cv2.boundingRect(c) for c in contours]
+        boxes = [(x, y, min(x + w, 223), min(y + h, 223)) for x, y, w, h in boxes]
+        overlaps = [max(slow_iou(box, t) for t in true) for box in boxes or [(0, 0, 0, 0)]]
+        areas = [cv2.contourArea(c) for c in contours] or [0]
+        largest = overlaps[areas.index(max(areas))]
+        rows.append([largest >= 0.5, *(max(overlaps) >= d for d in (0.3, 0.5, 0.7))])
+    return np.array(rows).T
+
+
+def slow_iou(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0]) + 1
+    height = min(a[3], b[3]) - max(a[1], b[1]) + 1
+    both = max(0, width) * max(0, height)
+    sides = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
+    return both / (sum(sides) - both)
+
+
+def test_hits_agree_with_a_slow_implementation():
+    rng = np.random.default_rng(0)
+    for case in range(60):
+        low = rng.normal(size=rng.integers(2, 15, 2))
+        if case % 3 == 0:
+            low = rng.integers(0, 4, low.shape)  # plateaus and ties
+        corners = np.sort(rng.integers(0, 223, (rng.integers(1, 4), 2, 2)), axis=1)
+        true = np.concatenate([corners[:, 0], corners[:, 1]], axis=1)
+        full = score_map(low)
+        assert (hits(full, true) == slow_hits(full, true)).all(), case
+
+
+def test_pxap_of_a_map_that_is_the_mask_is_perfect():
+    pixels = PixelCounts()
+    full = square((50, 50, 99, 99, 1.0))
+    pixels.add(full, (full > 0).astype(np.uint8))
+    assert pixels.average_precision() == pytest.approx(100)
+
+
+def test_pxap_by_hand():
+    """Half of the object is found first with as much background, the rest only with all of it.
+
+    Precision is 1/2 at a recall of 1/2, then the object's share of all pixels."""
+    full = square((0, 0, 9, 9, 1.0))
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[0:10, 0:5] = 1  # 50 of the 100 bright pixels
+    mask[100:105, 100:110] = 1  # and 50 dark ones
+    pixels = PixelCounts()
+    pixels.add(full, mask)
+    expected = 100 * (0.5 * 0.5 + 0.5 * 100 / SIDE**2)
+    assert pixels.average_precision() == pytest.approx(expected)
+
+
+def test_held_out_level_is_not_tuned_on_the_split_itself():
+    mine, other = (np.zeros((4, 4, LEVELS), bool) for _ in range(2))
+    mine[:, :, 10] = True
+    mine[:1, :, 20] = True
+    other[:, :, 20] = True
+    found = protocols.summary(mine, other)
+    assert found["best"]["max_box_acc"] == 100 and found["held_out"]["max_box_acc"] == 25
+    assert found["levels"]["held_out"]["max_box_acc"] == 20
+    assert found["held_out"]["max_box_acc_v2"] == 25
+    assert "held_out" not in protocols.summary(mine, None)
+
+
+@pytest.fixture
+def brought(tmp_path):
+    """Two images with a true box each; the first one's map is right, the second one's is not."""
+    (tmp_path / "truth.csv").write_text(
+        "image,label,xmin,ymin,xmax,ymax\na,x,0,0,49,49\nb,x,0,0,19,19\n"
+    )
+    (tmp_path / "sizes.csv").write_text("image,width,height\na,100,100\nb,100,100\n")
+    maps = np.zeros((2, 10, 10))
+    maps[0, :5, :5] = 1
+    maps[1, 8:, 8:] = 1
+    np.save(tmp_path / "maps.npy", maps)
+    return tmp_path
+
+
+def score_maps(folder, *more, maps="maps.npy"):
+    names = {"--truth": "truth.csv", "--sizes": "sizes.csv", "--maps": maps, "--json": "out.json"}
+    options = [str(part) for key, name in names.items() for part in (key, folder / name)]
+    code = cli.main(["score-maps", *options, *more])
+    return json.loads((folder / "out.json").read_text()) if code == 0 else {"code": code}
+
+
+def test_score_maps_gives_every_protocol(brought, capsys):
+    scores = score_maps(brought)
+    names = ["max_box_acc", "max_box_acc_v2", "box_acc_30", "box_acc_50", "box_acc_70"]
+    assert [scores[name] for name in names] == [50] * 5
+    assert scores["loc_err_gt_known"] == 50 and scores["images"] == 2
+    assert set(scores["thresholds"]) == {"max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70"}
+    assert "tuned" in capsys.readouterr().out
+
+
+def test_folder_of_maps_scores_as_the_array_does(brought):
+    expected = score_maps(brought)
+    (brought / "maps").mkdir()
+    for name, low in zip("ab", np.load(brought / "maps.npy"), strict=True):
+        np.save(brought / "maps" / f"{name}.npy", low)
+    assert score_maps(brought, maps="maps") == expected
+
+
+def test_order_of_the_array_can_be_given(brought):
+    np.save(brought / "maps.npy", np.load(brought / "maps.npy")[::-1])
+    (brought / "images.txt").write_text("b\na\n")
+    assert score_maps(brought, "--images", str(brought / "images.txt"))["max_box_acc"] == 50
+
+
+def test_masks_give_pxap(brought):
+    masks = brought / "masks"
+    masks.mkdir()
+    mask = np.zeros((100, 100), np.uint8)
+    mask[:50, :50] = 255
+    cv2.imwrite(str(masks / "a.png"), mask)
+    assert score_maps(brought, "--masks", str(masks)) == {"code": 2}  # b has none
+    cv2.imwrite(str(masks / "b.png"), mask)
+    assert 20 < score_maps(brought, "--masks", str(masks))["pxap"] < 100
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("maps.npy", np.zeros((3, 4, 4)), "wanted (N, h, w) with one map for each of the 2 images"),
+        ("maps.npy", np.full((2, 4, 4), np.nan), "not (h, w) of finite numbers, for a, b"),
+        ("maps.npy", "text", "is not an array as NumPy writes it"),
+        ("sizes.csv", "image,width,height\na,100,100\n", "images without a map in"),
+        ("sizes.csv", "image,width,height\na,100,100\nb,0,9\n", "not whole pixels, for b"),
+        ("sizes.csv", "image,width\na,100\n", "lacks the column height"),
+        (
+            "sizes.csv",
+            "image,width,height\na,100,100\nb,15,90\n",
+            "boxes that leave their image, in b",
+        ),
+        ("truth.csv", "image,label,xmin,ymin,xmax,ymax\na,x,0,0,9,9\n", "holds no boxes of b"),
+    ],
+)
+def test_bad_input_is_refused(brought, capsys, file, content, message):
+    if isinstance(content, str):
+        (brought / file).write_text(content)
+    else:
+        np.save(brought / file, content)
+    assert score_maps(brought) == {"code": 2}
+    assert message in capsys.readouterr().err
