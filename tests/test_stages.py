@@ -80,6 +80,13 @@ def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == ["googlenet", "backprop-googlenet", "googlenet-gap"]
     assert made.images == 6
+    assert made.over_thresholds.loc["centre-gaussian", "MaxBoxAcc, tuned here"] > 0
+    assert set(made.differences.index) == {
+        "googlenet-gap − googlenet",
+        "googlenet-gap − backprop-googlenet",
+        "googlenet-gap − centre-box",
+    }
+    assert (made.anatomy.drop(columns="images").sum(axis=1).round(6) == 100).all()
     summary = (tmp_path / "summary.md").read_text()
     # The paper's top-1 error stands beside the row's name.
     assert re.search(r"\| GoogLeNet-GAP \(`googlenet-gap`\) +\| +35\.0 ", summary)

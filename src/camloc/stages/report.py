@@ -4,12 +4,19 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from camloc import anatomy, tables
-from camloc.evaluation import BASELINES, CENTRE_GAUSSIAN, HEURISTICS, baseline_rows
+from camloc import anatomy, protocols, tables
+from camloc.evaluation import (
+    BASELINES,
+    CENTRE_GAUSSIAN,
+    HEURISTICS,
+    baseline_rows,
+    centre_gaussian,
+)
 from camloc.manifest import SPLITS, Manifest
-from camloc.metrics import intervals
+from camloc.metrics import CORNERS, intervals
 from camloc.params import Evaluate
 from camloc.study import Study
 from camloc.tables import Rows, Spans
@@ -36,7 +43,7 @@ class Report:
     rows: dict[str, Rows]
     spans: dict[str, Spans]
     errors: dict[str, pd.DataFrame]
-    protocols: dict[str, dict]
+    scores: dict[str, dict]
     outcomes: dict[str, pd.DataFrame]
     choices: dict[str, pd.DataFrame]
     seeds: dict[str, list[str]]
@@ -75,7 +82,7 @@ class Report:
 
     @property
     def over_thresholds(self) -> pd.DataFrame:
-        return tables.over_thresholds(self.protocols)
+        return tables.over_thresholds(self.scores)
 
     @property
     def anatomy(self) -> pd.DataFrame:
@@ -126,7 +133,7 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
     manifest = Manifest.load(study.manifest).with_truth(study.truth)
     rows: dict[str, Rows] = {}
     spans: dict[str, Spans] = {}
-    protocols: dict[str, dict] = {}
+    scores: dict[str, dict] = {}
     outcomes: dict[str, pd.DataFrame] = {}
     choices: dict[str, pd.DataFrame] = {}
     for name in networks:
@@ -134,7 +141,7 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
         for file, target in (("errors", rows), ("intervals", spans)):
             for split, found in _read(folder / f"{file}.json").items():
                 target.setdefault(split, {}).update(found)
-        protocols |= _read(folder / "protocols.json").get(options.split, {})
+        scores |= _read(folder / "protocols.json").get(options.split, {})
         for row in _read(folder / "errors.json").get(options.split, {}):
             outcomes[row] = pd.read_parquet(folder / f"{options.split}-{row}.parquet")
         moved = folder / f"{options.split}-deviations.parquet"
@@ -149,9 +156,28 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
             spans[split][row.name] = intervals(row.errors)
             if split == options.split:
                 errors[row.name] = row.errors
+    if options.split in rows:
+        scores[CENTRE_GAUSSIAN] = _gaussian_over_thresholds(manifest, options.split, list(rows))
     located = {row: table for row, table in outcomes.items() if "kind" in table}
     seeds = seed_groups(networks)
-    return Report(manifest, rows, spans, errors, protocols, located, choices, seeds, options.split)
+    return Report(manifest, rows, spans, errors, scores, located, choices, seeds, options.split)
+
+
+def _gaussian_over_thresholds(manifest: Manifest, split: str, splits: list[str]) -> dict:
+    """MaxBoxAcc and its kin of the centred Gaussian, the same map for every image."""
+    full = protocols.score_map(centre_gaussian())
+    hits = {}
+    for name in splits:
+        images = manifest.split(name)
+        boxes = manifest.boxes.merge(images[["image", "wnid", "width", "height"]])
+        hits[name] = np.array(
+            [
+                protocols.hits(full, protocols.resized_boxes(own[CORNERS], *own.iloc[0, -2:]))
+                for _, own in boxes.groupby("image")
+            ]
+        )
+    held_out = [found for name, found in hits.items() if name != split]
+    return protocols.summary(hits[split], held_out[0] if held_out else None)
 
 
 def seed_groups(networks: dict) -> dict[str, list[str]]:
@@ -217,6 +243,10 @@ PxAP (%) is measured against object masks, where there are some.
 Percent of the images by what becomes of the first guess (rules of TS-CAM, Gao et al. 2021).
 
 {tables.markdown(report.anatomy)}
+
+The same by the share of the image that the object takes: small up to 20 %, large over 50 %.
+
+{tables.markdown(report.anatomy_by_size)}
 
 {_choices(report)}{_seeds(report)}## Every error on every split (%)
 
