@@ -245,3 +245,36 @@ def test_markdown_has_a_line_a_row_with_signed_differences():
         "GoogLeNet-GAP (`googlenet-gap`)",
         *["35.0", "36.5", "–", "+1.5", "13.2", "14.0", "–", "+0.8", "96"],
     ]
+
+
+def test_table_without_rows_says_so():
+    for table in (
+        tables.differences({}, []),
+        tables.over_thresholds({}),
+        tables.over_seeds({}, {}),
+    ):
+        assert tables.markdown(table) == "This study has no such rows."
+
+
+def test_differences_are_paired_by_image():
+    """The first row is wrong on d, the second on a and b: one image of four less."""
+    first = pd.DataFrame({"loc_err_top1": [0.0, 0, 0, 1]}, index=list("abcd"))
+    second = pd.DataFrame({"loc_err_top1": [0.0, 0, 1, 1]}, index=list("dcba"))
+    table = tables.differences({"x": first, "y": second}, [("x", "y")])
+    assert table.loc["x − y", "top-1 difference"] == -25
+    assert math.isnan(table.loc["x − y", "GT-known difference"])
+
+
+def test_intervals_stand_beside_what_they_are_of():
+    spans = {"googlenet-gap": {"cls_err_top1": (34.0, 39.0), "loc_err_gt_known": (33.0, 37.0)}}
+    assert tables.table_1(ROWS, 96, spans).loc["googlenet-gap", "top-1 interval"] == "34.0 to 39.0"
+    assert (
+        tables.table_2(ROWS, 96, spans).loc["googlenet-gap", "GT-known interval"] == "33.0 to 37.0"
+    )
+    assert tables.table_2(ROWS, 96, spans).loc["googlenet-gap", "top-1 interval"] == "–"
+
+
+def test_mean_and_spread_over_seeds():
+    rows = {"a": {"loc_err_top1": 50.0}, "b": {"loc_err_top1": 54.0}}
+    table = tables.over_seeds(rows, {"a": ["a", "b"]})
+    assert table.loc["a"].tolist() == [2, 52, pytest.approx(8**0.5)]

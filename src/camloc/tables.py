@@ -81,7 +81,7 @@ def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]
             line[f"{title} interval"] = "–" if moved.empty else f"{low:+.1f} to {high:+.1f}"
             line["images"] = len(moved)
         lines.append(line)
-    return pd.DataFrame(lines).set_index("rows")
+    return pd.DataFrame(lines, columns=None if lines else ["rows"]).set_index("rows")
 
 
 def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
@@ -151,6 +151,8 @@ def by_split(rows: dict[str, Rows]) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, one decimal, rows by their title and name."""
+    if table.empty:
+        return "This study has no such rows."
     shown = formatted(table)
     align = ["left"] + ["right"] * shown.shape[1]
     return shown.reset_index().to_markdown(index=False, colalign=align, disable_numparse=True)
