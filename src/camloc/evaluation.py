@@ -1,6 +1,7 @@
 """From the stored maps of one network to its rows of the tables."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,10 @@ class Split:
 
 
 def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> Iterator[Row]:
-    """The rows of one network on one split: its classes, its CAMs, the heuristics, its saliency."""
+    """The rows of one network on one split: its classes, its CAMs and its saliency.
+
+    A network whose ten crops are stored is looked at closely, and has the heuristics' rows, too.
+    """
     methods = predictions.methods_of(split.stored())
     if "cam" not in methods:  # the network classifies but has no map of its own
         guesses = predictions.read(split.stored()).assign(**dict.fromkeys(CORNERS, 0))
@@ -115,7 +119,7 @@ def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> It
         if method != "cam":
             errors = errors[[c for c in errors if c.startswith("loc")]]
         yield Row(row_name(network, method), errors, outcome)
-        if method == "cam":
+        if method == "cam" and split.stored(10).is_dir():
             yield from _heuristics(split, network, guesses, maps, options, iou)
 
 
@@ -146,16 +150,22 @@ def curves(split: Split, method: str, options: Boxes) -> tuple[NDArray, float]:
         Hits (images with a box, curves, levels), and PxAP where the images have masks, else NaN.
     """
     guesses, maps = split.guesses(method, options)
-    true = guesses.reset_index().merge(split.labels, on=["image", "wnid"])
+    true = guesses.reset_index(names="map").merge(split.labels, on=["image", "wnid"])
     boxes = dict(list(split.manifest.boxes.merge(split.labels).groupby("image")[CORNERS]))
-    pixels, hits = protocols.PixelCounts(), []
-    masks = split.images.set_index("image")["mask"]
-    for guess in true[true["image"].isin(boxes)].itertuples():
-        full = protocols.score_map(maps[guess.index])
+    true = true[true["image"].isin(boxes)]
+
+    def hits_of(guess) -> NDArray[np.bool_]:
         own = boxes[guess.image].to_numpy()
-        hits.append(protocols.hits(full, protocols.resized_boxes(own, guess.width, guess.height)))
-        if isinstance(masks[guess.image], str):
-            pixels.add(full, read_mask(split.manifest.root / masks[guess.image]))
+        full = protocols.score_map(maps[guess.map])
+        return protocols.hits(full, protocols.resized_boxes(own, guess.width, guess.height))
+
+    with ThreadPoolExecutor() as pool:  # compiled code lets other threads run
+        hits = list(pool.map(hits_of, true.itertuples()))
+    pixels = protocols.PixelCounts()
+    masked = true.merge(split.images[["image", "mask"]].dropna(), on="image")
+    for guess in masked.itertuples():
+        full = protocols.score_map(maps[guess.map])
+        pixels.add(full, read_mask(split.manifest.root / guess.mask))
     shape = (0, len(protocols.CURVES), protocols.LEVELS)
     return np.stack(hits) if hits else np.zeros(shape, bool), pixels.average_precision()
 
