@@ -26,8 +26,9 @@ repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml 
 	$(RUN) dvc repro
 
 test: setup ## run all tests, the notebooks against their outputs among them
+	$(RUN) pytest -n 2 --dist loadfile tests
 	rm -rf data/smoke
-	TQDM_DISABLE=1 $(RUN) pytest -n 2 --dist loadgroup
+	TQDM_DISABLE=1 $(RUN) pytest notebooks
 
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks
