@@ -7,7 +7,7 @@ FOLDER ?=
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 
-.PHONY: help setup repro test lab notebooks lint bench clean
+.PHONY: help setup repro test test-package test-notebooks lab notebooks lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -26,7 +26,12 @@ repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml 
 	$(RUN) dvc repro
 
 test: setup ## run all tests, the notebooks against their outputs among them
+	$(MAKE) --jobs=2 --output-sync=target test-package test-notebooks
+
+test-package: setup
 	$(RUN) pytest -n 2 --dist loadfile tests
+
+test-notebooks: setup
 	rm -rf data/smoke
 	TQDM_DISABLE=1 $(RUN) pytest notebooks
 

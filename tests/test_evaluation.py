@@ -199,7 +199,7 @@ def test_rows_that_were_not_run_show_a_dash():
     table = tables.table_1(ROWS, images=96)
     assert math.isnan(table.loc["nin", "top-1 measured"]) and table.loc["nin", "images"] == 0
     shown = tables.formatted(table).loc["NIN (`nin`)"]
-    assert shown.tolist() == ["41.9", "–", "–", "–", "19.6", "–", "–", "–", "0"]
+    assert shown.tolist() == ["41.9", "–", "–", "19.6", "–", "–", "0"]
 
 
 def test_rows_stand_in_the_papers_order_and_the_studys_own_behind_them():
@@ -207,7 +207,7 @@ def test_rows_stand_in_the_papers_order_and_the_studys_own_behind_them():
     assert first.index.tolist() == [*paper.TABLE_1, "googlenet-4a"]
     assert second.index.tolist() == [*paper.TABLE_2, "googlenet-4a"]
     shown = tables.formatted(first).loc["googlenet-4a"]
-    assert shown.tolist() == ["–", "50.0", "–", "–", "–", "20.0", "–", "–", "96"]
+    assert shown.tolist() == ["–", "50.0", "–", "–", "20.0", "–", "96"]
 
 
 def test_table_2_has_the_gt_known_error_of_every_row():
@@ -239,11 +239,12 @@ def test_baselines_are_sorted_by_their_gt_known_error():
 def test_markdown_has_a_line_a_row_with_signed_differences():
     lines = tables.markdown(tables.table_1(ROWS, 96)).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["row", *tables.table_1(ROWS, 96).columns]
+    columns = tables.table_1(ROWS, 96).columns
+    assert cells[0] == ["row", *(c for c in columns if not c.endswith("interval"))]
     assert len(cells) == 2 + 10
     assert cells[3] == [
         "GoogLeNet-GAP (`googlenet-gap`)",
-        *["35.0", "36.5", "–", "+1.5", "13.2", "14.0", "–", "+0.8", "96"],
+        *["35.0", "36.5", "+1.5", "13.2", "14.0", "+0.8", "96"],
     ]
 
 
@@ -272,6 +273,19 @@ def test_intervals_stand_beside_what_they_are_of():
         tables.table_2(ROWS, 96, spans).loc["googlenet-gap", "GT-known interval"] == "33.0 to 37.0"
     )
     assert tables.table_2(ROWS, 96, spans).loc["googlenet-gap", "top-1 interval"] == "–"
+
+
+def test_interval_stands_in_brackets_behind_its_figure():
+    spans = {"googlenet-gap": {"cls_err_top1": (34.0, 39.0)}}
+    shown = tables.formatted(tables.table_1(ROWS, 96, spans))
+    assert shown.loc["GoogLeNet-GAP (`googlenet-gap`)", "top-1 measured"] == "36.5 (34.0 to 39.0)"
+
+
+def test_every_error_of_every_split_has_its_interval():
+    spans = {"val": {"googlenet": {"cls_err_top1": (25.0, 34.0)}}, "test": {}}
+    table = tables.by_split({"val": ROWS, "test": ROWS}, spans)
+    assert table.loc["googlenet, val", "cls_err_top1 interval"] == "25.0 to 34.0"
+    assert table.loc["googlenet, test", "cls_err_top1 interval"] == "–"
 
 
 def test_mean_and_spread_over_seeds():

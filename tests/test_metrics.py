@@ -4,7 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camloc.metrics import CORNERS, bootstrap, image_errors, intervals, iou, outcomes, percentages
+from camloc.metrics import (
+    CORNERS,
+    Resamples,
+    bootstrap,
+    image_errors,
+    interval,
+    intervals,
+    iou,
+    outcomes,
+    percentages,
+)
 
 
 def table(rows, columns):
@@ -296,3 +306,12 @@ def test_interval_holds_the_error_it_is_of():
     outcome = outcomes(guesses_table(guesses), labels_table(labels), boxes_table([]))
     low, high = intervals(image_errors(outcome))["cls_err_top1"]
     assert low < 100 / 3 < high and high - low < 25
+
+
+def test_resamples_of_a_mean_give_the_bootstraps_interval():
+    values = np.random.default_rng(0).random(300)
+    resamples = Resamples()
+    for start in range(0, 300, 100):
+        resamples.add(values[start : start + 100, None])
+    assert resamples.means.shape == (2000, 1)
+    assert interval(resamples.means[:, 0]) == pytest.approx(bootstrap(values), abs=0.01)

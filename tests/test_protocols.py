@@ -8,7 +8,15 @@ import pytest
 
 from camloc import cli, protocols
 from camloc.errors import UserError
-from camloc.protocols import LEVELS, SIDE, PixelCounts, hits, resized_boxes, score_map
+from camloc.protocols import (
+    LEVELS,
+    SIDE,
+    PixelCounts,
+    box_hits,
+    hits,
+    resized_boxes,
+    score_map,
+)
 
 
 def square(*parts):
@@ -98,6 +106,24 @@ def test_hits_agree_with_a_slow_implementation():
         assert (hits(full, true) == slow_hits(full, true)).all(), case
 
 
+@pytest.mark.parametrize("cell", [1, 2, 7, 32])
+def test_hits_agree_with_a_slow_implementation_on_noise_and_plateaus(cell):
+    """Blocks of few values: thousands of components and holes that touch, join and tie."""
+    rng = np.random.default_rng(cell)
+    side = -(-SIDE // cell)
+    for values in (2, 4):
+        low = rng.integers(0, values, (side, side)) / (values - 1)
+        full = np.kron(low, np.ones((cell, cell)))[:SIDE, :SIDE].astype(np.float32)
+        true = np.array([[20, 30, 120, 160], [5, 5, 6, 6], [100, 100, 131, 131]])
+        assert (hits(full, true) == slow_hits(full, true)).all(), values
+
+
+def test_box_that_looks_at_nothing_hits_alike_at_every_level():
+    whole = [0, 0, SIDE - 1, SIDE - 1]
+    found = box_hits(whole, np.array([[0, 0, 99, 99], [0, 0, SIDE - 1, 133]]))  # IoU 134 / 224
+    assert found[:3].all() and not found[3].any()  # 0.6: over 0.3 and 0.5, not 0.7
+
+
 def test_pxap_of_a_map_that_is_the_mask_is_perfect():
     pixels = PixelCounts()
     full = square((50, 50, 99, 99, 1.0))
@@ -117,6 +143,7 @@ def test_pxap_by_hand():
     pixels.add(full, mask)
     expected = 100 * (0.5 * 0.5 + 0.5 * 100 / SIDE**2)
     assert pixels.average_precision() == pytest.approx(expected)
+    assert pixels.interval() == pytest.approx((expected, expected))  # of one image
 
 
 def test_held_out_level_is_not_tuned_on_the_split_itself():
@@ -128,7 +155,17 @@ def test_held_out_level_is_not_tuned_on_the_split_itself():
     assert found["best"]["max_box_acc"] == 100 and found["held_out"]["max_box_acc"] == 25
     assert found["levels"]["held_out"]["max_box_acc"] == 20
     assert found["held_out"]["max_box_acc_v2"] == 25
-    assert "held_out" not in protocols.summary(mine, None)
+    assert "held_out" not in protocols.summary(mine)
+
+
+def test_interval_of_a_tuned_score_tunes_each_resample_anew():
+    """Of two images one is hit at level 10 only, the other at level 20: a resample of both has
+    50 % at best, one of either alone 100 %, and nothing has less."""
+    hit = np.zeros((2, 4, LEVELS), bool)
+    hit[0, :, 10] = hit[1, :, 20] = True
+    found = protocols.summary(hit)
+    assert found["best"]["max_box_acc"] == 50
+    assert found["intervals"]["best"]["max_box_acc"] == (50, 100)
 
 
 @pytest.fixture
@@ -157,6 +194,8 @@ def test_score_maps_gives_every_protocol(brought, capsys):
     names = ["max_box_acc", "max_box_acc_v2", "box_acc_30", "box_acc_50", "box_acc_70"]
     assert [scores[name] for name in names] == [50] * 5
     assert scores["loc_err_gt_known"] == 50 and scores["images"] == 2
+    assert set(scores["intervals"]) == {*names, "loc_err_gt_known"}
+    assert all(low <= scores[name] <= high for name, (low, high) in scores["intervals"].items())
     assert set(scores["thresholds"]) == {"max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70"}
     assert "tuned" in capsys.readouterr().out
 

@@ -80,14 +80,21 @@ def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == ["googlenet", "backprop-googlenet", "googlenet-gap"]
     assert made.images == 6
-    assert made.over_thresholds.loc["centre-gaussian", "MaxBoxAcc, tuned here"] > 0
+    over = made.over_thresholds
+    assert over.loc["centre-gaussian", "MaxBoxAcc, tuned here"] > 0
+    # A box has no threshold to tune.
+    assert over.loc["whole-image", "MaxBoxAcc"] == over.loc["whole-image", "MaxBoxAcc, tuned here"]
     assert set(made.differences.index) == {
         "googlenet-gap − googlenet",
         "googlenet-gap − backprop-googlenet",
         "googlenet-gap − centre-box",
     }
     assert (made.anatomy.drop(columns="images").sum(axis=1).round(6) == 100).all()
+    claims = {claim.number: claim for claim in made.claims}
+    assert claims[9].comparisons[0].images == claims[1].comparisons[-1].images == 6
+    assert claims[5].verdict == "cannot tell"  # googlenet-gmp was not run
     summary = (tmp_path / "summary.md").read_text()
+    assert "\n5. **cannot tell**: GAP localizes better than GMP." in summary
     # The paper's top-1 error stands beside the row's name.
     assert re.search(r"\| GoogLeNet-GAP \(`googlenet-gap`\) +\| +35\.0 ", summary)
     assert str(tmp_path) not in summary
@@ -140,6 +147,8 @@ def test_evaluation_leaves_intervals_protocols_choices_and_the_submission(study)
         json.loads((folder / f"{name}.json").read_text())
         for name in ("errors", "intervals", "protocols")
     )
+    lit = pd.read_parquet(folder / "test-googlenet-gap.parquet")
+    assert lit["object_cover"].between(0, 1).all() and lit["object_cover"].max() > 0
     rows = ["googlenet-gap", "heuristics-googlenet-gap", "heuristics-text-googlenet-gap"]
     assert list(errors["test"]) == list(spans["test"]) == rows
     for name, error in errors["test"]["googlenet-gap"].items():
@@ -149,6 +158,11 @@ def test_evaluation_leaves_intervals_protocols_choices_and_the_submission(study)
     assert set(found["held_out"]) == set(found["best"])
     assert all(found["held_out"][name] <= found["best"][name] for name in found["best"])
     assert 0 < found["pxap"] < 100  # against the masks of the withheld split
+    for name in ("best", "held_out"):
+        for score, (low, high) in found["intervals"][name].items():
+            assert low <= found[name][score] <= high
+    low, high = found["intervals"]["pxap"]
+    assert low < found["pxap"] < high
     moved = pd.read_parquet(folder / "test-deviations.parquet")
     assert list(moved.index) == ["this study", *evaluation.DEVIATIONS]
     assert moved.loc["this study", "loc_err_top1 change"] == 0
@@ -156,10 +170,50 @@ def test_evaluation_leaves_intervals_protocols_choices_and_the_submission(study)
     assert len(lines) == 6 and all(len(line.split()) == 25 for line in lines)
 
 
+def test_rule_heuristic_sends_five_guesses_of_three_classes(study):
+    try:
+        options = {"threshold": 0.2, "rule": "heuristic"}
+        found = evaluate.run(study, "googlenet-gap", options, {"split": "test"})["test"]
+        submitted = study.evaluation("googlenet-gap") / "test-submission.txt"
+        lines = [line.split() for line in submitted.read_text().splitlines()]
+    finally:
+        evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
+    five, own = found["heuristics-googlenet-gap"], found["googlenet-gap"]
+    assert own["loc_err_top5"] == five["loc_err_top5"]
+    assert set(own) >= {"cls_err_top1", "cls_err_top5", "loc_err_gt_known"}
+    for line in lines:
+        first, _, second, _, third = line[::5]
+        assert line[::5] == [first, first, second, second, third]
+        assert len({first, second, third}) == 3
+
+
 def test_networks_that_differ_in_their_seed_alone_are_told_together():
     line = SMOKE.models["googlenet-gap"].model_dump()
     networks = {"a": line, "b": line | {"seed": 2}, "c": line | {"pool": "gmp"}, "d": {"gap": None}}
-    assert report.seed_groups(networks) == {"a": ["a", "b"]}
+    assert report.alike(networks, but="seed") == [["a", "b"]]
+
+
+def test_another_number_of_groups_is_a_line_among_the_choices(study, tmp_path):
+    """A second network, evaluated alike, declared with two groups: nothing moves."""
+    other = Study(tmp_path)
+    for part in ("manifest", "truth", "pictures", "predictions", "evaluation"):
+        shutil.copytree(study.folder / part, tmp_path / part)
+    copy = other.evaluation("two")
+    shutil.copytree(other.evaluation("googlenet-gap"), copy)
+    (copy / "test-deviations.parquet").unlink()
+    for split in ("val", "test"):
+        (copy / f"{split}-googlenet-gap.parquet").rename(copy / f"{split}-two.parquet")
+    errors = json.loads((copy / "errors.json").read_text())
+    renamed = {split: {"two": rows["googlenet-gap"]} for split, rows in errors.items()}
+    for file in ("errors", "intervals"):
+        (copy / f"{file}.json").write_text(json.dumps(renamed))
+    (copy / "protocols.json").write_text("{}")
+    line = SMOKE.models["googlenet-gap"].model_dump()
+    networks = {"googlenet-gap": line, "two": line | {"groups": 2}}
+    made = report.collect(other, networks, params.Evaluate(split="test"))
+    choices = made.choices["googlenet-gap"]
+    assert list(choices.index) == ["this study", *evaluation.DEVIATIONS, "2 groups (`two`)"]
+    assert choices.loc["2 groups (`two`)", "loc_err_top1 change"] == 0
 
 
 def test_seed_of_a_line_overrules_the_studys(study, tmp_path):

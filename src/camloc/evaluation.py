@@ -1,8 +1,9 @@
 """From the stored maps of one network to its rows of the tables."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from camloc import anatomy, predictions, protocols
 from camloc.boxes import authors_boxes, boxes_from_maps, centre_box, whole_image_box
 from camloc.crops import merge
+from camloc.extent import extent, peaks
 from camloc.manifest import Manifest
 from camloc.metrics import CORNERS, GT_KNOWN, bootstrap, image_errors, outcomes, percentages
 from camloc.params import Boxes
@@ -71,19 +73,27 @@ class Split:
         """The folder of the predictions from so many crops."""
         return self.folder / (self.name if crops == 1 else f"{self.name}-ten-crop")
 
-    def guesses(self, method: str, options: Boxes) -> tuple[pd.DataFrame, list[NDArray]]:
+    def guesses(
+        self, method: str, options: Boxes, images: Sequence[str] | None = None
+    ) -> tuple[pd.DataFrame, list[NDArray]]:
         """The predictions that count, of the first five ranks or of a true class, with the box of
         each one's map.
 
+        Args:
+            images: take those of these images only.
+
         Returns:
-            `image`, `rank`, `wnid`, `width`, `height` and the corners; and the maps (h, w), merged
-            where they are of ten crops.
+            `image`, `rank`, `wnid`, `score`, `true` (whether its class is the image's), `width`,
+            `height` and the corners; and the maps (h, w), merged where they are of ten crops.
         """
         folder = self.stored(options.crops if method == "cam" else 1)
         guesses = predictions.read(folder)
         labelled = pd.MultiIndex.from_frame(self.labels)
-        true = pd.MultiIndex.from_frame(guesses[["image", "wnid"]]).isin(labelled)
-        rows = np.flatnonzero((guesses["rank"] <= 5) | true)
+        guesses["true"] = pd.MultiIndex.from_frame(guesses[["image", "wnid"]]).isin(labelled)
+        counts = (guesses["rank"] <= 5) | guesses["true"]
+        if images is not None:
+            counts &= guesses["image"].isin(images)
+        rows = np.flatnonzero(counts)
         guesses = guesses.iloc[rows].reset_index(drop=True)
         maps = predictions.read_maps(folder, method)
         flat = maps.reshape(-1, *maps.shape[2:])
@@ -91,14 +101,21 @@ class Split:
         size = self.images.set_index("image")[["width", "height"]]
         guesses[["width", "height"]] = size.loc[guesses["image"]].to_numpy()
         sizes = guesses[["width", "height"]].to_numpy()
-        if options.rule == "authors":
+        if options.rule == "largest-component":
+            guesses[CORNERS] = boxes_from_maps(np.stack(whole), sizes, options.threshold)
+        else:
             boxes = [
                 authors_boxes(np.abs(m), w, h)[0] for m, (w, h) in zip(whole, sizes, strict=True)
             ]
             guesses[CORNERS] = np.array(boxes).reshape(-1, 4)
-        else:
-            guesses[CORNERS] = boxes_from_maps(np.stack(whole), sizes, options.threshold)
         return guesses, whole
+
+    def answers(self, options: Boxes) -> pd.DataFrame:
+        """The network's five guesses of each image by its CAMs, as a server would be sent them."""
+        guesses, maps = self.guesses("cam", options)
+        if options.rule == "heuristic":
+            return five_guesses(guesses, maps, authors_pair)
+        return guesses[guesses["rank"] <= 5]
 
 
 def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> Iterator[Row]:
@@ -109,18 +126,61 @@ def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> It
     methods = predictions.methods_of(split.stored())
     if "cam" not in methods:  # the network classifies but has no map of its own
         guesses = predictions.read(split.stored()).assign(**dict.fromkeys(CORNERS, 0))
-        outcome = outcomes(guesses, split.labels, split.manifest.boxes, iou)
-        errors = image_errors(outcome, iou)
-        yield Row(network, errors[[c for c in errors if c.startswith("cls")]], outcome)
+        errors, outcome = _score(split, guesses, iou)
+        yield Row(network, errors.filter(like="cls_err"), outcome)
     for method in methods:
         guesses, maps = split.guesses(method, options)
-        outcome = _outcome(split, guesses, iou)
-        errors = image_errors(outcome, iou)
+        errors, outcome = _score(split, guesses, iou)
         if method != "cam":
-            errors = errors[[c for c in errors if c.startswith("loc")]]
+            errors = errors.filter(like="loc_err")
+        elif options.rule == "heuristic":
+            five, _ = _score(split, five_guesses(guesses, maps, authors_pair), iou)
+            errors["loc_err_top5"] = five["loc_err_top5"]
+        outcome = _with_kinds(split, guesses, outcome, iou)
+        lit = looked_at(split, method, options)
+        outcome = outcome.merge(lit, left_on="image", right_index=True, how="left")
         yield Row(row_name(network, method), errors, outcome)
         if method == "cam" and split.stored(10).is_dir():
             yield from _heuristics(split, network, guesses, maps, options, iou)
+
+
+def five_guesses(
+    guesses: pd.DataFrame, maps: Sequence[NDArray], pair_of: Callable[[NDArray, int, int], NDArray]
+) -> pd.DataFrame:
+    """Five guesses from three classes: both boxes of the first two, the first box of the third.
+
+    Args:
+        guesses, maps: of `Split.guesses`.
+        pair_of: of a map and its image's width and height the two boxes (2, 4).
+    """
+    first = guesses[guesses["rank"] <= 3]
+    pairs = [
+        pair_of(maps[i], w, h)
+        for i, w, h in zip(first.index, first["width"], first["height"], strict=True)
+    ]
+    boxes = np.array(pairs).reshape(-1, 2, 4)
+    both = [
+        first[["image", "wnid"]].assign(
+            rank=2 * first["rank"] - 1 + second,
+            **dict(zip(CORNERS, boxes[:, second].T, strict=True)),
+        )
+        for second in (0, 1)
+    ]
+    five = pd.concat(both, ignore_index=True)
+    return five[five["rank"] <= 5]
+
+
+def authors_pair(low: NDArray, width: int, height: int) -> NDArray:
+    """The first two of the authors' boxes, as their code submits them; one twice if it is alone."""
+    boxes = authors_boxes(np.abs(low), width, height)
+    return boxes[[0, min(1, len(boxes) - 1)]]
+
+
+def loose_and_tight(options: Boxes, low: NDArray, width: int, height: int) -> NDArray:
+    """A loose box and a tight one, as the paper's text has it; the third class keeps the loose."""
+    size = np.array([[width, height]])
+    pair = (boxes_from_maps(low[None], size, t) for t in (options.threshold, options.tight))
+    return np.concatenate(list(pair))
 
 
 def deviations(split: Split, options: Boxes, iou: float) -> pd.DataFrame:
@@ -136,43 +196,126 @@ def deviations(split: Split, options: Boxes, iou: float) -> pd.DataFrame:
     lines, base = {}, None
     for name, change in ({"this study": {}} | DEVIATIONS).items():
         guesses, _ = split.guesses("cam", options.model_copy(update=change))
-        found = outcomes(guesses, split.labels, split.manifest.boxes, iou)
-        errors = image_errors(found, iou).filter(like="loc_err")
+        errors = _score(split, guesses, iou)[0].filter(like="loc_err")
         base = errors if base is None else base
-        lines[name] = percentages(errors) | _change(errors, base)
+        lines[name] = choice(errors, base)
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("choice")
 
 
-def curves(split: Split, method: str, options: Boxes) -> tuple[NDArray, float]:
-    """The maps of the true classes over all thresholds (see `camloc.protocols`).
+def choice(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
+    """A line of `deviations`: localization errors in percent, and how they differ from the base.
+
+    Args:
+        errors, base: of `camloc.metrics.image_errors`.
+    """
+    errors = errors.filter(like="loc_err")
+    line = percentages(errors)
+    for name in ("loc_err_top1", GT_KNOWN):
+        if name in errors and name in base:
+            moved = 100 * (errors[name] - base[name].reindex(errors.index)).to_numpy()
+            low, high = bootstrap(moved)
+            line |= {f"{name} change": float(np.nanmean(moved))}
+            line |= {f"{name} low": low, f"{name} high": high}
+    return line
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Maps over all thresholds: `hits` (images with a box, curves, levels), and the pixels of the
+    images that have masks (see `camloc.protocols`)."""
+
+    hits: NDArray
+    pixels: protocols.PixelCounts
+
+
+def curves(split: Split, method: str, options: Boxes) -> Curves:
+    """The maps of the true classes over all thresholds."""
+    guesses, maps = split.guesses(method, options)
+    true = guesses[guesses["true"]]
+    place = dict(zip(true["image"], true.index, strict=True))
+    return _curves(split, list(place), lambda image: protocols.score_map(maps[place[image]]))
+
+
+def baseline_curves(split: Split) -> dict[str, Curves]:
+    """The same of what looks at nothing: the centred Gaussian as a map, and single boxes."""
+    full = protocols.score_map(centre_gaussian())
+    images = split.labels["image"].tolist()
+    found = {CENTRE_GAUSSIAN: _curves(split, images, lambda image: full)}
+    square = np.array([[protocols.SIDE, protocols.SIDE]])
+    for name, rule in BASELINES.items():
+        true = _boxes_on_the_square(split, images).values()
+        hits = [protocols.box_hits(rule(square)[0], own) for own in true]
+        found[name] = Curves(_stack(hits), protocols.PixelCounts())
+    return found
+
+
+def over_thresholds(found: dict[str, dict[str, Curves]]) -> dict[str, dict[str, dict]]:
+    """`camloc.protocols.summary` of every split and row, each split held out for the other.
+
+    Args:
+        found: curves by split and row, the same rows in each.
+    """
+    scores: dict[str, dict[str, dict]] = {split: {} for split in found}
+    for split, rows in found.items():
+        for row, own in rows.items():
+            others = [found[other][row].hits for other in found if other != split]
+            scores[split][row] = protocols.summary(own.hits, *others[:1], pixels=own.pixels)
+    return scores
+
+
+def looked_at(split: Split, method: str, options: Boxes) -> pd.DataFrame:
+    """What the maps of one crop light, by image (see `camloc.extent`).
 
     Returns:
-        Hits (images with a box, curves, levels), and PxAP where the images have masks, else NaN.
+        `EXTENT` of the true class's map where the image has a mask; `peak_on_own` and
+        `peak_on_other` where it holds boxes of several classes, means over those of them whose
+        maps are stored; an image without either has no row.
     """
-    guesses, maps = split.guesses(method, options)
-    true = guesses.reset_index(names="map").merge(split.labels, on=["image", "wnid"])
-    boxes = dict(list(split.manifest.boxes.merge(split.labels).groupby("image")[CORNERS]))
-    true = true[true["image"].isin(boxes)]
+    folder = split.stored()
+    stored, maps = predictions.read(folder), predictions.read_maps(folder, method)
+    flat = maps.reshape(-1, *maps.shape[2:])
+    place = {key: i for i, key in enumerate(zip(stored["image"], stored["wnid"], strict=True))}
+    boxes = dict(list(split.manifest.boxes.groupby("image")))
+    lines = {}
+    for image in split.images.dropna(subset="wnid").itertuples():
+        line = {}
+        if image.mask is not None and (image.image, image.wnid) in place:
+            mask = read_parts(split.manifest.root / image.mask)
+            low = flat[place[image.image, image.wnid]]
+            line |= extent(low, mask, options.threshold)
+        own = boxes.get(image.image)
+        if own is not None and own["wnid"].nunique() > 1:
+            line |= _peaks(image, own, place, flat)
+        if line:
+            lines[image.image] = line
+    return pd.DataFrame(list(lines.values()), index=pd.Index(list(lines), dtype=object))
 
-    def hits_of(guess) -> NDArray[np.bool_]:
-        own = boxes[guess.image].to_numpy()
-        full = protocols.score_map(maps[guess.map])
-        return protocols.hits(full, protocols.resized_boxes(own, guess.width, guess.height))
 
-    with ThreadPoolExecutor() as pool:  # compiled code lets other threads run
-        hits = list(pool.map(hits_of, true.itertuples()))
-    pixels = protocols.PixelCounts()
-    masked = true.merge(split.images[["image", "mask"]].dropna(), on="image")
-    for guess in masked.itertuples():
-        full = protocols.score_map(maps[guess.map])
-        pixels.add(full, read_mask(split.manifest.root / guess.mask))
-    shape = (0, len(protocols.CURVES), protocols.LEVELS)
-    return np.stack(hits) if hits else np.zeros(shape, bool), pixels.average_precision()
+def _peaks(image: tuple, boxes: pd.DataFrame, place: dict, flat: NDArray) -> dict[str, float]:
+    found = [
+        peaks(
+            flat[place[image.image, wnid]],
+            (image.width, image.height),
+            boxes.loc[boxes["wnid"] == wnid, CORNERS],
+            boxes.loc[boxes["wnid"] != wnid, CORNERS],
+        )
+        for wnid in boxes["wnid"].unique()
+        if (image.image, wnid) in place
+    ]
+    names = ["peak_on_own", "peak_on_other"]
+    return dict(zip(names, np.mean(found, axis=0), strict=True)) if found else {}
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """The mask of an image's labelled object, above zero on it; object 1 of the file."""
-    return (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 16 == 1).astype(np.uint8)
+    """The mask of an image's labelled object, above zero on it."""
+    return (read_parts(path) > 0).astype(np.uint8)
+
+
+def read_parts(path: Path) -> NDArray[np.uint8]:
+    """The parts of an image's labelled object, from 1; 0 beside it. Files hold 16 times the number
+    of the object, the labelled one's being 1, and that of the part."""
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return np.where(mask // 16 == 1, mask % 16, 0).astype(np.uint8)
 
 
 def baseline_rows(manifest: Manifest, split: str, iou: float) -> Iterator[Row]:
@@ -199,10 +342,11 @@ def centre_gaussian(side: int = 224) -> NDArray[np.float64]:
     return np.exp(-(x[:, None] ** 2 + x[None] ** 2) / (2 * 0.25**2))
 
 
-def _outcome(split: Split, guesses: pd.DataFrame, iou: float) -> pd.DataFrame:
-    """The outcome of each image, with the kind of its miss and the size of its object."""
+def _with_kinds(
+    split: Split, guesses: pd.DataFrame, outcome: pd.DataFrame, iou: float
+) -> pd.DataFrame:
+    """The outcomes, with the kind of each image's miss and the size of its object."""
     boxes = split.manifest.boxes
-    outcome = outcomes(guesses, split.labels, boxes, iou)
     kinds = anatomy.kinds(guesses, split.labels, boxes, iou)
     own = boxes.merge(split.labels, on=["image", "wnid"])
     sizes = anatomy.sizes(split.images, own).rename("size").astype(str)
@@ -219,6 +363,39 @@ def _one_map(low: NDArray, folder: Path, options: Boxes) -> NDArray[np.float32]:
     return low - low.min() if options.normalise == "min-max" else low
 
 
+def _curves(split: Split, images: list[str], map_of: Callable[[str], NDArray]) -> Curves:
+    true = _boxes_on_the_square(split, images)
+    with ThreadPoolExecutor() as pool:  # compiled code lets other threads run
+        hits = list(pool.map(lambda image: protocols.hits(map_of(image), true[image]), true))
+    pixels = protocols.PixelCounts()
+    masks = split.images[split.images["image"].isin(images)].dropna(subset="mask")
+    for image, mask in zip(masks["image"], masks["mask"], strict=True):
+        pixels.add(map_of(image), read_mask(split.manifest.root / mask))
+    return Curves(_stack(hits), pixels)
+
+
+def _boxes_on_the_square(split: Split, images: list[str]) -> dict[str, NDArray]:
+    """The true boxes of those of the images that have some, by image."""
+    boxes = split.manifest.boxes.merge(split.labels, on=["image", "wnid"])
+    sized = boxes.merge(split.images[["image", "width", "height"]], on="image")
+    return {
+        image: protocols.resized_boxes(own[CORNERS], *own[["width", "height"]].iloc[0])
+        for image, own in sized[sized["image"].isin(images)].groupby("image")
+    }
+
+
+def _stack(hits: list[NDArray]) -> NDArray[np.bool_]:
+    """(images, curves, levels), of no image, too."""
+    shape = (0, len(protocols.CURVES), protocols.LEVELS)
+    return np.stack(hits) if hits else np.zeros(shape, dtype=bool)
+
+
+def _score(split: Split, guesses: pd.DataFrame, iou: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each image's errors, and the outcome that they follow from."""
+    outcome = outcomes(guesses, split.labels, split.manifest.boxes, iou)
+    return image_errors(outcome, iou), outcome
+
+
 def _heuristics(
     split: Split,
     network: str,
@@ -227,48 +404,8 @@ def _heuristics(
     options: Boxes,
     iou: float,
 ) -> Iterator[Row]:
-    """Two boxes of each of the first two classes and one of the third, as five guesses.
-
-    As the code has it, the first two and the first of the authors' boxes; as the text has it, a
-    tight box and a loose one, and the loose one.
-    """
-    first = guesses[guesses["rank"] <= 3]
-    for name, boxes_of in ((HEURISTICS, _authors_pair), (f"{HEURISTICS}-text", _tight_and_loose)):
-        pairs = [
-            boxes_of(maps[i], w, h, options)
-            for i, w, h in zip(first.index, first["width"], first["height"], strict=True)
-        ]
-        rows = [
-            first[["image", "wnid"]].assign(
-                rank=2 * first["rank"] - 1 + second,
-                **dict(zip(CORNERS, np.array(pairs)[:, second].T, strict=True)),
-            )
-            for second in (0, 1)
-        ]
-        five = pd.concat(rows)
-        outcome = outcomes(five[five["rank"] <= 5], split.labels, split.manifest.boxes, iou)
-        errors = image_errors(outcome, iou)
+    """Rows of five guesses from three classes, as the code has them and as the text does."""
+    pairs = {HEURISTICS: authors_pair, f"{HEURISTICS}-text": partial(loose_and_tight, options)}
+    for name, pair_of in pairs.items():
+        errors, outcome = _score(split, five_guesses(guesses, maps, pair_of), iou)
         yield Row(f"{name}-{network}", errors.filter(items=["loc_err_top5"]), outcome)
-
-
-def _authors_pair(low: NDArray, width: int, height: int, options: Boxes) -> NDArray:
-    boxes = authors_boxes(np.abs(low), width, height)
-    return boxes[[0, min(1, len(boxes) - 1)]]
-
-
-def _tight_and_loose(low: NDArray, width: int, height: int, options: Boxes) -> NDArray:
-    """The loose box first: it is the one that the third class keeps."""
-    size = np.array([[width, height]])
-    loose, tight = (boxes_from_maps(low[None], size, t) for t in (options.threshold, options.tight))
-    return np.concatenate([loose, tight])
-
-
-def _change(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
-    changes = {}
-    for name in ("loc_err_top1", GT_KNOWN):
-        if name in errors and name in base:
-            moved = 100 * (errors[name] - base[name].reindex(errors.index)).to_numpy()
-            low, high = bootstrap(moved)
-            changes |= {f"{name} change": float(np.nanmean(moved))}
-            changes |= {f"{name} low": low, f"{name} high": high}
-    return changes

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +18,11 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from camloc import predictions
-from camloc.boxes import boxes_from_maps, upsample
-from camloc.evaluation import row_name
+from camloc.boxes import upsample
+from camloc.evaluation import Split, row_name
 from camloc.manifest import Manifest
+from camloc.metrics import CORNERS
+from camloc.params import Boxes
 from camloc.study import Study
 
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
@@ -131,14 +133,13 @@ def _seaborn() -> ModuleType:
 
 
 def draw_localization(
-    panel: Axes, manifest: Manifest, image: pd.Series, low: NDArray, threshold: float
+    panel: Axes, manifest: Manifest, image: pd.Series, low: NDArray, box: NDArray
 ) -> None:
     """A picture under a map of its class, with the map's box and the true ones."""
     picture = read_picture(manifest.root / image["path"])
     draw_picture(panel, picture, manifest.short_name(image["wnid"]), low)
-    size = np.array([[image["width"], image["height"]]])
     draw_boxes(panel, manifest.boxes_of(image["image"], image["wnid"]), TRUE, dashed=True)
-    draw_boxes(panel, boxes_from_maps(low[None], size, threshold), PREDICTED)
+    draw_boxes(panel, box, PREDICTED)
 
 
 def leading_classes(
@@ -159,53 +160,45 @@ def leading_classes(
     return figure
 
 
-def true_class_maps(
-    manifest: Manifest, split: str, folder: Path, method: str, threshold: float, count: int
-) -> Figure:
-    """The first `count` pictures of a split under the map of their true class, with boxes."""
+def true_class_maps(split: Split, method: str, boxes: dict, count: int) -> Figure:
+    """The first `count` pictures of a split under the map of their true class, with boxes.
+
+    Args:
+        boxes: the section of params.yaml.
+    """
     columns = 4
     figure, axes = grid(-(-count // columns), columns)
-    images = manifest.split(split).dropna(subset="wnid").head(count)
-    for panel, (_, image), low in zip(
-        axes.flat, images.iterrows(), _true_maps(images, folder, method), strict=False
-    ):
-        if low is not None:
-            draw_localization(panel, manifest, image, low, threshold)
+    _draw_row(axes.flat, split, method, boxes, split.images.dropna(subset="wnid").head(count))
     return figure
 
 
 def networks_side_by_side(
-    manifest: Manifest,
-    split: str,
-    study: Study,
-    networks: Sequence[str],
-    threshold: float,
-    count: int,
+    study: Study, manifest: Manifest, split: str, networks: Sequence[str], boxes: dict, count: int
 ) -> Figure:
     """The first pictures of a split, a column each, under the maps of every network, a row each."""
     images = manifest.split(split).head(count)
     rows = [
-        (row_name(network, method), _true_maps(images, folder, method))
+        (Split(study.predictions(network), manifest, split), network, method)
         for network in networks
-        for folder in [study.predictions(network) / split]
-        for method in predictions.methods_of(folder)
+        for method in predictions.methods_of(study.predictions(network) / split)
     ]
     figure, axes = grid(max(1, len(rows)), count, side=1.5)
-    for panels, (name, maps) in zip(axes, rows, strict=False):
-        for panel, (_, image), low in zip(panels, images.iterrows(), maps, strict=False):
-            if low is not None:
-                draw_localization(panel, manifest, image, low, threshold)
+    for panels, (stored, network, method) in zip(axes, rows, strict=False):
+        _draw_row(panels, stored, method, boxes, images)
         panels[0].set_axis_on()
         panels[0].set(xticks=[], yticks=[])
-        panels[0].set_ylabel(name, fontsize=8)
+        panels[0].set_ylabel(row_name(network, method), fontsize=8)
     return figure
 
 
-def _true_maps(images: pd.DataFrame, folder: Path, method: str) -> list[NDArray | None]:
-    """The stored map of each image's true class; None where it was not stored."""
-    maps = predictions.read_maps(folder, method)
-    stored = predictions.read(folder)
-    flat = maps.reshape(-1, *maps.shape[2:])
-    place = {key: row for row, key in enumerate(zip(stored["image"], stored["wnid"], strict=True))}
-    found = [place.get(key) for key in zip(images["image"], images["wnid"], strict=True)]
-    return [None if row is None else flat[row] for row in found]
+def _draw_row(
+    panels: Iterable[Axes], split: Split, method: str, boxes: dict, images: pd.DataFrame
+) -> None:
+    """Each image under the map of its true class; its panel stays empty where none is stored."""
+    guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
+    true = guesses[guesses["true"]].reset_index(names="map").set_index("image")
+    for panel, (_, image) in zip(panels, images.iterrows(), strict=False):
+        if image["image"] in true.index:
+            guess = true.loc[image["image"]]
+            box = guess[CORNERS].to_numpy()
+            draw_localization(panel, split.manifest, image, maps[guess["map"]], box)

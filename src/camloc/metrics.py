@@ -119,7 +119,39 @@ def bootstrap(values: NDArray, seed: int = 0) -> tuple[float, float]:
         return np.nan, np.nan
     n = counts.sum()
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=RESAMPLES)
-    low, high = np.quantile(drawn @ distinct / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return interval(drawn @ distinct / n)
+
+
+class Resamples:
+    """Sums over the images of Poisson resamples, in memory that does not grow with the images.
+
+    For figures that are no means over images. Each image counts Poisson(1) times in a resample,
+    which is the bootstrap's multinomial but for the number of images in all.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.images = np.zeros(RESAMPLES)
+        self.sums: NDArray | float = 0.0
+
+    def add(self, values: NDArray) -> None:
+        """Values (B, ...) of a batch of images; `sums` has the shape (RESAMPLES, ...)."""
+        weights = self.rng.poisson(1, (RESAMPLES, len(values))).astype(np.float32)
+        sums = weights @ values.reshape(len(values), -1).astype(np.float32)
+        self.images = self.images + weights.sum(axis=1)
+        self.sums = self.sums + sums.reshape(RESAMPLES, *values.shape[1:]).astype(np.float64)
+
+    @property
+    def means(self) -> NDArray:
+        """The mean over the images of each resample that has some, (RESAMPLES or less, ...)."""
+        some = np.asarray(self.images) > 0
+        images = self.images[some].reshape(-1, *[1] * (self.sums.ndim - 1))
+        return self.sums[some] / images
+
+
+def interval(drawn: NDArray) -> tuple[float, float]:
+    """The 95 % percentile interval of a figure's resampled values."""
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -131,9 +131,12 @@ class Cams(Section):
 
 
 class Boxes(Section):
-    """How a map becomes a box; `threshold` and `tight` are shares of the map's maximum."""
+    """How a map becomes a box; `threshold` and `tight` are shares of the map's maximum.
 
-    rule: Literal["largest-component", "authors"] = "largest-component"
+    The rule `heuristic` is `authors` with five guesses from three classes.
+    """
+
+    rule: Literal["largest-component", "authors", "heuristic"] = "largest-component"
     threshold: Fraction
     normalise: Literal["max", "min-max"] = "max"
     crops: Literal[1, 10] = 1

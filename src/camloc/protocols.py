@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from camloc.components import SIDE, best_overlaps
 from camloc.errors import UserError
-from camloc.metrics import bootstrap
+from camloc.metrics import Resamples, bootstrap, interval, iou
 
 LEVELS = 255  # of 8 bits; level t keeps what is above t
 IOUS = (0.3, 0.5, 0.7)
 CURVES = ("max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70")
 BINS = 1000  # of the map's values, for PxAP
+BATCH = 256  # images that are resampled at a time
 
 
 def score_map(low: NDArray) -> NDArray[np.float32]:
@@ -59,14 +60,26 @@ def hits(full: NDArray, true: NDArray) -> NDArray[np.bool_]:
     return np.stack([largest >= 0.5, *(best >= threshold for threshold in IOUS)])
 
 
-def accuracies(hit_rates: NDArray) -> dict[str, float]:
+def box_hits(box: NDArray, true: NDArray) -> NDArray[np.bool_]:
+    """`hits` of a box that is the same at every level.
+
+    Args:
+        box: (4,) in the pixels of the 224×224 square.
+        true: boxes (N, 4), of `resized_boxes`.
+    """
+    best = iou(np.repeat(np.asarray(box)[None], len(true), axis=0), true).max()
+    found = best >= np.array([0.5, *IOUS])
+    return np.repeat(found[:, None], LEVELS, axis=1)
+
+
+def accuracies(hit_rates: NDArray) -> dict[str, NDArray]:
     """MaxBoxAcc and MaxBoxAccV2 in percent, each at the level that is best on these images.
 
     Args:
-        hit_rates: the mean of `hits` over the images.
+        hit_rates: (..., curves, levels), means of `hits` over the images.
     """
-    best = dict(zip(CURVES, 100 * hit_rates.max(axis=1), strict=True))
-    return best | {"max_box_acc_v2": float(np.mean([best[name] for name in CURVES[1:]]))}
+    best = dict(zip(CURVES, np.moveaxis(100 * hit_rates.max(axis=-1), -1, 0), strict=True))
+    return best | {"max_box_acc_v2": _version_2(best)}
 
 
 def best_levels(hit_rates: NDArray) -> dict[str, int]:
@@ -74,27 +87,34 @@ def best_levels(hit_rates: NDArray) -> dict[str, int]:
     return dict(zip(CURVES, hit_rates.argmax(axis=1).tolist(), strict=True))
 
 
-def summary(hits: NDArray, held_out: NDArray | None) -> dict:
-    """The scores of a split, with thresholds of its own and of a held-out split.
+def summary(
+    hits: NDArray, held_out: NDArray | None = None, pixels: "PixelCounts | None" = None
+) -> dict:
+    """The scores of a split in percent, with their 95 % intervals under `intervals`.
 
     Args:
         hits: (N, curves, levels) of the split, and of the held-out one, which may be missing.
+        pixels: of the images that have masks.
 
     Returns:
         `best`: `accuracies`, tuned on the split itself; `held_out`: the same at the levels that
-        are best on the held-out split, and `intervals` of it; `levels`: the levels of either.
+        are best on the held-out split; `levels`: the levels of either; `pxap`.
     """
     if not len(hits):
         return {}
     rates = hits.mean(axis=0)
-    found = {"best": accuracies(rates), "levels": {"best": best_levels(rates)}}
+    found: dict = {"best": {name: float(value) for name, value in accuracies(rates).items()}}
+    found |= {"levels": {"best": best_levels(rates)}, "intervals": {"best": _tuned(hits)}}
     if held_out is not None and len(held_out):
         levels = best_levels(held_out.mean(axis=0))
-        at = {curve: hits[:, i, levels[curve]] for i, curve in enumerate(CURVES)}
-        at["max_box_acc_v2"] = np.mean([at[curve] for curve in CURVES[1:]], axis=0)
-        found["held_out"] = {curve: 100 * float(values.mean()) for curve, values in at.items()}
-        found["intervals"] = {curve: bootstrap(100 * values) for curve, values in at.items()}
+        at = {curve: 100.0 * hits[:, i, levels[curve]] for i, curve in enumerate(CURVES)}
+        at["max_box_acc_v2"] = _version_2(at)
+        found["held_out"] = {curve: float(values.mean()) for curve, values in at.items()}
+        found["intervals"]["held_out"] = {c: bootstrap(values) for c, values in at.items()}
         found["levels"]["held_out"] = levels
+    if pixels is not None and not np.isnan(pixels.average_precision()):
+        found["pxap"] = pixels.average_precision()
+        found["intervals"]["pxap"] = pixels.interval()
     return found
 
 
@@ -102,22 +122,53 @@ class PixelCounts:
     """Pixels of objects and of background by the value of their map, over any number of maps."""
 
     def __init__(self) -> None:
-        self.object, self.background = np.zeros(BINS + 1), np.zeros(BINS + 1)
+        self.counts = np.zeros((2, BINS + 1))  # of objects, of background
+        self._resamples, self._waiting = Resamples(), []
 
     def add(self, full: NDArray, mask: NDArray) -> None:
         """Count one map of `score_map` against its mask, any size, above zero on the object."""
         inside = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) > 0
         values = (full * BINS).astype(np.int64)
-        self.object += np.bincount(values[inside], minlength=BINS + 1)
-        self.background += np.bincount(values[~inside], minlength=BINS + 1)
+        counts = [np.bincount(values[part], minlength=BINS + 1) for part in (inside, ~inside)]
+        self.counts += counts
+        self._waiting.append(counts)
+        if len(self._waiting) == BATCH:
+            self._resample()
 
     def average_precision(self) -> float:
         """PxAP: area under the precision-recall curve of the pixels, in percent.
 
         NaN where no pixel belongs to an object.
         """
-        found, wrong = self.object[::-1].cumsum(), self.background[::-1].cumsum()
-        if not found[-1]:
-            return np.nan
-        precision = found / np.maximum(found + wrong, 1)
-        return 100 * float((precision * np.diff(found / found[-1], prepend=0)).sum())
+        return float(_average_precision(self.counts)) if self.counts[0].any() else np.nan
+
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of `average_precision` over the images."""
+        if self._waiting:
+            self._resample()
+        drawn = self._resamples.sums
+        return interval(_average_precision(drawn[drawn[:, 0].any(axis=1)]))
+
+    def _resample(self) -> None:
+        self._resamples.add(np.array(self._waiting))
+        self._waiting = []
+
+
+def _tuned(hits: NDArray) -> dict[str, tuple[float, float]]:
+    """Intervals of scores that are tuned on the images themselves, in each resample anew."""
+    resamples = Resamples()
+    for start in range(0, len(hits), BATCH):
+        resamples.add(hits[start : start + BATCH])
+    return {name: interval(drawn) for name, drawn in accuracies(resamples.means).items()}
+
+
+def _average_precision(counts: NDArray) -> NDArray:
+    """Counts (..., 2, BINS + 1) of pixels of objects and of background, in percent."""
+    found, wrong = np.moveaxis(counts[..., ::-1].cumsum(axis=-1), -2, 0)
+    precision = found / np.maximum(found + wrong, 1)
+    recall = found / found[..., -1:]
+    return 100 * (precision * np.diff(recall, prepend=0, axis=-1)).sum(axis=-1)
+
+
+def _version_2(scores: dict) -> NDArray:
+    return np.mean([scores[curve] for curve in CURVES[1:]], axis=0)

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from camloc import protocols, submissions
 from camloc.boxes import boxes_from_maps
 from camloc.errors import UserError
-from camloc.metrics import CORNERS, GT_KNOWN, image_errors, intervals, iou, outcomes, percentages
+from camloc.metrics import (
+    CORNERS,
+    GT_KNOWN,
+    bootstrap,
+    image_errors,
+    intervals,
+    iou,
+    outcomes,
+    percentages,
+)
 from camloc.progress import progress
 
 RANKS = range(1, submissions.MOST_GUESSES + 1)
@@ -35,18 +44,24 @@ def score(
     Raises:
         UserError: a file that is missing, broken or does not fit the others.
     """
-    labels, boxes = submissions.read_truth(truth)
-    order = submissions.read_names(images) if images else None
-    guesses, names = submissions.read_predictions(predictions, order)
-    submissions.check_answers(truth, labels, predictions, guesses, names)
-    left_out = pd.Index(submissions.read_names(blacklist) if blacklist else [])
-    strange = left_out.difference(labels["image"])
-    submissions.refuse(blacklist, strange, f"images that {truth} does not know,")
-    errors = image_errors(outcomes(guesses, labels, boxes), top=RANKS, blacklist=left_out)
-    errors = errors.drop(columns=GT_KNOWN, errors="ignore")
+    with progress(total=4, unit="step") as bar:
+        labels, boxes = submissions.read_truth(truth)
+        bar.update()
+        order = submissions.read_names(images) if images else None
+        guesses, names = submissions.read_predictions(predictions, order)
+        submissions.check_answers(truth, labels, predictions, guesses, names)
+        left_out = pd.Index(submissions.read_names(blacklist) if blacklist else [])
+        strange = left_out.difference(labels["image"])
+        submissions.refuse(blacklist, strange, f"images that {truth} does not know,")
+        bar.update()
+        errors = image_errors(outcomes(guesses, labels, boxes), top=RANKS, blacklist=left_out)
+        errors = errors.drop(columns=GT_KNOWN, errors="ignore")
+        bar.update()
+        spans = intervals(errors)
+        bar.update()
     located = int(errors["loc_err_top1"].notna().sum()) if "loc_err_top1" in errors else 0
     return percentages(errors) | {
-        "intervals": intervals(errors),
+        "intervals": spans,
         "images": len(errors),
         "located_images": located,
     }
@@ -71,7 +86,7 @@ def score_maps(
     Returns:
         `max_box_acc`, `max_box_acc_v2`, `box_acc_30`, `box_acc_50`, `box_acc_70` in percent, each
         at its best threshold, `thresholds` as shares of the map's range, `loc_err_gt_known` of
-        the 20 % rule, `images`, and with masks `pxap`.
+        the 20 % rule, with masks `pxap`, `intervals` of each, and `images`.
 
     Raises:
         UserError: a file that is missing, broken or does not fit the others.
@@ -88,7 +103,7 @@ def score_maps(
     mask_of = _mask_reader(masks, names) if masks else None
     true = dict(list(boxes.groupby("image")[CORNERS]))
     size = size.set_index("image")
-    hit, missed, broken = np.zeros((len(protocols.CURVES), protocols.LEVELS)), 0, []
+    hits, missed, broken = [], [], []
     pixels = protocols.PixelCounts()
     for i, name in enumerate(progress(names, unit="map")):
         low, own = read_map(i), true[name].to_numpy()
@@ -97,19 +112,20 @@ def score_maps(
             continue
         width, height = size.loc[name]
         full = protocols.score_map(low)
-        hit += protocols.hits(full, protocols.resized_boxes(own, width, height))
+        hits.append(protocols.hits(full, protocols.resized_boxes(own, width, height)))
         box = boxes_from_maps(low[None], np.array([[width, height]]))
-        missed += iou(np.repeat(box, len(own), axis=0), own).max() < 0.5
+        missed.append(100.0 * (iou(np.repeat(box, len(own), axis=0), own).max() < 0.5))
         if mask_of:
             pixels.add(full, mask_of(name))
     submissions.refuse(maps, broken, "maps that are not (h, w) of finite numbers, for")
-    rates = hit / len(names)
-    thresholds = {
-        curve: level / protocols.LEVELS for curve, level in protocols.best_levels(rates).items()
-    }
-    scores = protocols.accuracies(rates) | {GT_KNOWN: 100 * missed / len(names)}
-    scores |= {"pxap": pixels.average_precision()} if masks else {}
-    return scores | {"thresholds": thresholds, "images": len(names)}
+    found = protocols.summary(np.array(hits), pixels=pixels)
+    scores = found["best"] | {GT_KNOWN: float(np.mean(missed))}
+    spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(np.array(missed))}
+    if "pxap" in found:
+        scores["pxap"], spans["pxap"] = found["pxap"], found["intervals"]["pxap"]
+    levels = found["levels"]["best"].items()
+    thresholds = {curve: level / protocols.LEVELS for curve, level in levels}
+    return scores | {"thresholds": thresholds, "intervals": spans, "images": len(names)}
 
 
 def write_scores(scores: dict, target: Path | None) -> str:

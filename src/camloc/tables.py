@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from camloc import paper
+from camloc.claims import Claim
 from camloc.metrics import GT_KNOWN, bootstrap
 
 Errors = dict[str, float]
 Rows = dict[str, Errors]
 Spans = dict[str, dict[str, tuple[float, float]]]
 NOT_RUN = float("nan")
+NONE = "–"  # where there is no figure
 
 
 def table_1(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
@@ -78,10 +81,28 @@ def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]
                 moved = 100 * (errors[first][name] - errors[second][name]).dropna()
             line[f"{title} difference"] = moved.mean()
             low, high = bootstrap(moved.to_numpy())
-            line[f"{title} interval"] = "–" if moved.empty else f"{low:+.1f} to {high:+.1f}"
+            line[f"{title} interval"] = _signed(low, high)
             line["images"] = len(moved)
         lines.append(line)
     return pd.DataFrame(lines, columns=None if lines else ["rows"]).set_index("rows")
+
+
+def claims(ledger: Sequence[Claim]) -> pd.DataFrame:
+    """The comparisons that decide the claims: effects in points, and where a claim puts them."""
+    lines = [
+        {
+            "claim": str(claim.number),
+            "comparison": comparison.what,
+            "difference": comparison.effect,
+            "interval": _signed(comparison.low, comparison.high),
+            "claimed": _bounds(comparison.least, comparison.most),
+            "images": comparison.images,
+            "verdict": comparison.verdict,
+        }
+        for claim in ledger
+        for comparison in claim.comparisons
+    ]
+    return pd.DataFrame(lines).set_index("claim")
 
 
 def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
@@ -94,16 +115,18 @@ def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
     for row, found in scores.items():
         if not found:
             continue
-        held, best = found.get("held_out", {}), found["best"]
-        spans = {row: found.get("intervals", {})}
+        held, best, spans = found.get("held_out", {}), found["best"], found["intervals"]
         lines[row] = {
             "MaxBoxAcc": held.get("max_box_acc", NOT_RUN),
-            "interval": _span(spans, row, "max_box_acc"),
+            "interval": _span(spans, "held_out", "max_box_acc"),
             "MaxBoxAccV2": held.get("max_box_acc_v2", NOT_RUN),
-            "V2 interval": _span(spans, row, "max_box_acc_v2"),
+            "V2 interval": _span(spans, "held_out", "max_box_acc_v2"),
             "MaxBoxAcc, tuned here": best["max_box_acc"],
+            "tuned interval": _span(spans, "best", "max_box_acc"),
             "V2, tuned here": best["max_box_acc_v2"],
+            "tuned V2 interval": _span(spans, "best", "max_box_acc_v2"),
             "PxAP": found.get("pxap", NOT_RUN),
+            "PxAP interval": _span({"": spans}, "", "pxap"),
         }
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
@@ -117,7 +140,7 @@ def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
             short = name.replace("loc_err_", "").replace("_", "-")
             table[f"{short} difference"] = changes[f"{name} change"]
             spans = zip(changes[f"{name} low"], changes[f"{name} high"], strict=True)
-            table[f"{short} interval"] = [f"{low:+.1f} to {high:+.1f}" for low, high in spans]
+            table[f"{short} interval"] = [_signed(low, high) for low, high in spans]
     return table
 
 
@@ -140,12 +163,15 @@ def over_seeds(rows: Rows, groups: dict[str, Sequence[str]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
-def by_split(rows: dict[str, Rows]) -> pd.DataFrame:
-    """Every error in percent, rows by row and split."""
+def by_split(rows: dict[str, Rows], spans: dict[str, Spans]) -> pd.DataFrame:
+    """Every error in percent with its interval, rows by row and split."""
     lines = {
         f"{row}, {split}": errors for split, found in rows.items() for row, errors in found.items()
     }
     table = pd.DataFrame.from_dict(lines, orient="index")
+    for error in list(table):
+        of = [_span(spans[split], row, error) for split, found in rows.items() for row in found]
+        table.insert(table.columns.get_loc(error) + 1, f"{error} interval", of)
     return table.sort_index().rename_axis("row, split")
 
 
@@ -159,27 +185,43 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def formatted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people: one decimal, signs on differences, a dash for nothing."""
-    shown = table.astype(object).copy()
+    """The table as text for people: one decimal, signs on differences, a dash for nothing, an
+    interval in brackets behind the figure of the column before it."""
+    shown: dict[str, list[str]] = {}
     for column in table:
-        sign = "+" if "difference" in column else ""
-        shown[column] = [_text(value, sign) for value in table[column]]
-    shown.index = [
-        f"{paper.TITLES[row]} (`{row}`)" if row in paper.TITLES else row for row in table.index
-    ]
-    return shown.rename_axis(table.index.name)
+        if column.endswith("interval"):
+            figure = list(shown)[-1]
+            both = zip(shown[figure], table[column], strict=True)
+            shown[figure] = [f"{value} ({span})" if span != NONE else value for value, span in both]
+        else:
+            sign = "+" if "difference" in column else ""
+            shown[column] = [_text(value, sign) for value in table[column]]
+    rows = [f"{paper.TITLES[row]} (`{row}`)" if row in paper.TITLES else row for row in table.index]
+    return pd.DataFrame(shown, index=pd.Index(rows, name=table.index.name))
 
 
 def _text(value: object, sign: str) -> str:
     if isinstance(value, float):
-        return "–" if pd.isna(value) else f"{value:{sign}.1f}"
+        return NONE if pd.isna(value) else f"{value:{sign}.1f}"
     return str(value)
 
 
 def _span(spans: Spans, row: str | None, name: str) -> str:
     """An interval as text, a dash where there is none."""
     low, high = spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN))
-    return "–" if pd.isna(low) else f"{low:.1f} to {high:.1f}"
+    return NONE if pd.isna(low) else f"{low:.1f} to {high:.1f}"
+
+
+def _signed(low: float, high: float) -> str:
+    """The interval of a difference as text."""
+    return NONE if pd.isna(low) else f"{low:+.1f} to {high:+.1f}"
+
+
+def _bounds(least: float, most: float) -> str:
+    """Where a difference is claimed to lie."""
+    if np.isinf(least):
+        return f"under {most:g}"
+    return f"over {least:g}" if np.isinf(most) else f"{least:g} to {most:g}"
 
 
 def _beside(rows: Rows, stated: dict, prefix: str, images: int, spans: Spans) -> pd.DataFrame:

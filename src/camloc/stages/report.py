@@ -4,19 +4,22 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from camloc import anatomy, protocols, tables
+from camloc import anatomy, tables
+from camloc.claims import Claim, ledger
 from camloc.evaluation import (
     BASELINES,
     CENTRE_GAUSSIAN,
     HEURISTICS,
+    Split,
+    baseline_curves,
     baseline_rows,
-    centre_gaussian,
+    choice,
+    over_thresholds,
 )
 from camloc.manifest import SPLITS, Manifest
-from camloc.metrics import CORNERS, intervals
+from camloc.metrics import intervals
 from camloc.params import Evaluate
 from camloc.study import Study
 from camloc.tables import Rows, Spans
@@ -69,7 +72,7 @@ class Report:
 
     @property
     def both_splits(self) -> pd.DataFrame:
-        return tables.by_split(self.rows)
+        return tables.by_split(self.rows, self.spans)
 
     @property
     def baselines(self) -> pd.DataFrame:
@@ -102,6 +105,11 @@ class Report:
         }
         table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row, size")
         return table.astype({"images": int}) if len(table) else table
+
+    @property
+    def claims(self) -> list[Claim]:
+        """The paper's claims with their verdicts on this study."""
+        return ledger(self.errors)
 
     @property
     def over_seeds(self) -> pd.DataFrame:
@@ -148,7 +156,8 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
         if moved.is_file():
             choices[name] = pd.read_parquet(moved)
     errors = {
-        row: outcome.set_index("image").filter(like="_err_") for row, outcome in outcomes.items()
+        row: outcome.set_index("image").filter(regex="_err_|_cover$|^peak_on_")
+        for row, outcome in outcomes.items()
     }
     for split in rows:
         for row in baseline_rows(manifest, split, options.iou):
@@ -157,37 +166,36 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
             if split == options.split:
                 errors[row.name] = row.errors
     if options.split in rows:
-        scores[CENTRE_GAUSSIAN] = _gaussian_over_thresholds(manifest, options.split, list(rows))
+        looked = {split: baseline_curves(Split(Path(), manifest, split)) for split in rows}
+        scores |= over_thresholds(looked)[options.split]
     located = {row: table for row, table in outcomes.items() if "kind" in table}
-    seeds = seed_groups(networks)
+    for name, moved in choices.items():
+        choices[name] = pd.concat([moved, _trained_choices(name, networks, errors)])
+    seeds = {members[0]: members for members in alike(networks, "seed")}
     return Report(manifest, rows, spans, errors, scores, located, choices, seeds, options.split)
 
 
-def _gaussian_over_thresholds(manifest: Manifest, split: str, splits: list[str]) -> dict:
-    """MaxBoxAcc and its kin of the centred Gaussian, the same map for every image."""
-    full = protocols.score_map(centre_gaussian())
-    hits = {}
-    for name in splits:
-        images = manifest.split(name)
-        boxes = manifest.boxes.merge(images[["image", "wnid", "width", "height"]])
-        hits[name] = np.array(
-            [
-                protocols.hits(full, protocols.resized_boxes(own[CORNERS], *own.iloc[0, -2:]))
-                for _, own in boxes.groupby("image")
-            ]
-        )
-    held_out = [found for name, found in hits.items() if name != split]
-    return protocols.summary(hits[split], held_out[0] if held_out else None)
-
-
-def seed_groups(networks: dict) -> dict[str, list[str]]:
-    """Networks that are declared alike but for their seed, by the first one's name."""
+def alike(networks: dict, but: str) -> list[list[str]]:
+    """Networks made by surgery that are declared alike but for one key, two or more together."""
     groups: dict[str, list[str]] = {}
     for name, declaration in networks.items():
-        alike = json.dumps({k: v for k, v in declaration.items() if k != "seed"}, sort_keys=True)
         if "backbone" in declaration:
-            groups.setdefault(alike, []).append(name)
-    return {members[0]: members for members in groups.values() if len(members) > 1}
+            rest = json.dumps({k: v for k, v in declaration.items() if k != but}, sort_keys=True)
+            groups.setdefault(rest, []).append(name)
+    return [members for members in groups.values() if len(members) > 1]
+
+
+def _trained_choices(name: str, networks: dict, errors: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What another number of groups moves, where a network is declared with it."""
+    others = [
+        other for members in alike(networks, "groups") if name in members for other in members
+    ]
+    lines = {
+        f"{networks[other]['groups']} groups (`{other}`)": choice(errors[other], errors[name])
+        for other in others
+        if other != name
+    }
+    return pd.DataFrame.from_dict(lines, orient="index")
 
 
 def summary(report: Report, title: str) -> str:
@@ -216,6 +224,17 @@ accuracy (Acc, PxAP).
 ## Table 3. Localization error on the test set, top-5 (%)
 
 {tables.markdown(report.table_3)}
+
+## The paper's claims
+
+A claim holds if the 95 % interval of every comparison lies where the claim puts it, it does not
+hold if some interval lies wholly elsewhere, and otherwise this study cannot tell; where a row was
+not run there is no image to tell by. One training run each: the intervals do not hold how much
+another one would differ. Shares of objects and parts are of what is above the paper's threshold.
+
+{_verdicts(report)}
+
+{tables.markdown(tables.claims(report.claims))}
 
 ## Beside boxes that look at nothing
 
@@ -252,6 +271,11 @@ The same by the share of the image that the object takes: small up to 20 %, larg
 
 {tables.markdown(report.both_splits)}
 """
+
+
+def _verdicts(report: Report) -> str:
+    claims = report.claims
+    return "\n".join(f"{claim.number}. **{claim.verdict}**: {claim.text}" for claim in claims)
 
 
 def _choices(report: Report) -> str:
