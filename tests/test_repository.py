@@ -38,8 +38,9 @@ def test_make_targets_in_the_readme_exist():
         assert f"\n{target}:" in makefile, target
 
 
-def test_table_in_the_readme_is_copied_from_the_summary():
+def test_tables_in_the_readme_are_copied_from_the_summaries():
     readme = (ROOT / "README.md").read_text()
-    block = readme.split("<!-- from reports/summary.md -->\n")[1].split("<!-- end -->")[0].strip()
-    assert block
-    assert block in (ROOT / "reports" / "summary.md").read_text()
+    blocks = re.findall(r"<!-- from (\S+) -->\n(.+?)\n<!-- end -->", readme, re.DOTALL)
+    assert [source for source, _ in blocks] == ["reports/summary.md", "reports/tiny-imagenet-20.md"]
+    for source, block in blocks:
+        assert block in (ROOT / source).read_text(), source
