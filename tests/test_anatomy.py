@@ -48,20 +48,6 @@ def test_image_without_a_guess_is_of_the_wrong_class():
     assert anatomy.kinds(none, labels, boxes)["kind"].tolist() == [anatomy.WRONG_CLASS]
 
 
-def test_shares_are_percent_of_the_images_of_each_size():
-    outcome = pd.DataFrame(
-        {
-            "kind": [anatomy.RIGHT, anatomy.PART, anatomy.PART, anatomy.PLACE],
-            "size": ["small", "small", "large", "large"],
-        }
-    )
-    table = anatomy.shares(outcome)
-    assert table.loc["all", anatomy.PART] == 50
-    assert table.loc["small", anatomy.RIGHT] == 50
-    assert table.loc["large", "images"] == 2
-    assert "medium" not in table.index
-
-
 def test_size_is_that_of_the_largest_box():
     images = pd.DataFrame([["a", 10, 10]], columns=["image", "width", "height"])
     rows = [["a", "n1", 0, 0, 1, 1], ["a", "n1", 0, 0, 4, 4]]  # 4 and 25 of 100 pixels

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camloc import paper, tables
-from camloc.evaluation import Split, baseline_rows, evaluate_split, row_name
+from camloc import anatomy, paper, tables
+from camloc.evaluation import Split, baseline_rows, choice, evaluate_split, row_name
 from camloc.manifest import Manifest
 from camloc.params import Boxes
 from camloc.predictions import MapWriter
@@ -273,6 +273,26 @@ def test_intervals_stand_beside_what_they_are_of():
         tables.table_2(ROWS, 96, spans).loc["googlenet-gap", "GT-known interval"] == "33.0 to 37.0"
     )
     assert tables.table_2(ROWS, 96, spans).loc["googlenet-gap", "top-1 interval"] == "–"
+
+
+def test_kinds_of_misses_are_percent_of_the_images():
+    outcome = pd.DataFrame({"kind": [anatomy.RIGHT, anatomy.PART, anatomy.PART, anatomy.PLACE]})
+    table = tables.kinds_of_misses({"x": outcome})
+    assert table.loc["x", [anatomy.RIGHT, anatomy.PART, anatomy.LARGE]].tolist() == [25, 50, 0]
+    assert table.loc["x", "images"] == 4
+    assert table.loc["x", f"{anatomy.LARGE} interval"] == "0.0 to 0.0"
+
+
+def test_choice_has_its_errors_and_its_paired_difference():
+    """The choice is wrong on a and b, the base on a alone."""
+    base = pd.DataFrame({"loc_err_top1": [1.0, 0, 0, 0]}, index=list("abcd"))
+    found = pd.DataFrame({"loc_err_top1": [0.0, 0, 1, 1]}, index=list("dcba"))
+    moved = pd.DataFrame([choice(base, base), choice(found, base)], index=["this study", "other"])
+    assert moved["loc_err_top1"].tolist() == [25, 50]
+    assert moved["loc_err_top1 change"].tolist() == [0, 25]
+    shown = tables.formatted(tables.moved_by_choices(moved))
+    assert list(shown) == ["top1", "top1 difference"]
+    assert shown.loc["this study", "top1 difference"] == "+0.0 (+0.0 to +0.0)"
 
 
 def test_interval_stands_in_brackets_behind_its_figure():

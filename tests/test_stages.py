@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from camloc import evaluation, params
+from camloc.anatomy import KINDS
 from camloc.errors import UserError
 from camloc.manifest import Manifest, save_truth
 from camloc.stages import cams, data, evaluate, finetune, report, smoke, surgery
@@ -89,7 +90,7 @@ def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
         "googlenet-gap − backprop-googlenet",
         "googlenet-gap − centre-box",
     }
-    assert (made.anatomy.drop(columns="images").sum(axis=1).round(6) == 100).all()
+    assert (made.anatomy[KINDS].sum(axis=1).round(6) == 100).all()
     claims = {claim.number: claim for claim in made.claims}
     assert claims[9].comparisons[0].images == claims[1].comparisons[-1].images == 6
     assert claims[5].verdict == "cannot tell"  # googlenet-gmp was not run

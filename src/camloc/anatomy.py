@@ -56,25 +56,6 @@ def sizes(images: pd.DataFrame, boxes: pd.DataFrame) -> pd.Series:
     return pd.cut(share, SIZE_EDGES, labels=SIZES)
 
 
-def shares(outcome: pd.DataFrame) -> pd.DataFrame:
-    """Percent of the images of each size, and of all, that end in each kind.
-
-    Args:
-        outcome: `kind` and `size` of each image.
-
-    Returns:
-        Rows `all` and the sizes, columns `KINDS` and `images`.
-    """
-    groups = {"all": outcome} | {size: outcome[outcome["size"] == size] for size in SIZES}
-    rows = {
-        name: group["kind"].value_counts(normalize=True).reindex(KINDS, fill_value=0.0) * 100
-        for name, group in groups.items()
-        if len(group)
-    }
-    table = pd.DataFrame(rows).T
-    return table.assign(images=[len(groups[name]) for name in table.index])
-
-
 def _overlaps(pairs: pd.DataFrame) -> pd.DataFrame:
     """IoU of each guess and true box, and their intersection as a share of either's area."""
     guess = pairs[CORNERS].to_numpy(dtype=np.float64)

@@ -190,8 +190,8 @@ def deviations(split: Split, options: Boxes, iou: float) -> pd.DataFrame:
 
     Returns:
         A row for the study's own choices and one for each of `DEVIATIONS`; `loc_err_…` in percent,
-        and the change of the top-1 and the GT-known error against the first row in points with
-        its paired 95 % interval.
+        `loc_err_… change` against the first row in points, and `… low` and `… high`, the 95 %
+        intervals of both.
     """
     lines, base = {}, None
     for name, change in ({"this study": {}} | DEVIATIONS).items():
@@ -208,14 +208,13 @@ def choice(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
     Args:
         errors, base: of `camloc.metrics.image_errors`.
     """
-    errors = errors.filter(like="loc_err")
-    line = percentages(errors)
-    for name in ("loc_err_top1", GT_KNOWN):
-        if name in errors and name in base:
-            moved = 100 * (errors[name] - base[name].reindex(errors.index)).to_numpy()
-            low, high = bootstrap(moved)
-            line |= {f"{name} change": float(np.nanmean(moved))}
-            line |= {f"{name} low": low, f"{name} high": high}
+    line = {}
+    for name in errors.filter(like="loc_err"):
+        values = 100 * errors[name]
+        moved = values - 100 * base[name] if name in base else values * np.nan
+        for title, each in ((name, values), (f"{name} change", moved)):
+            low, high = bootstrap(each.to_numpy())
+            line |= {title: float(each.mean()), f"{title} low": low, f"{title} high": high}
     return line
 
 

@@ -89,7 +89,7 @@ def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -
 
 def training_curves(history: pd.DataFrame) -> Figure:
     """Loss and top-1 error by epoch, on the train and val splits."""
-    _seaborn()
+    themed_seaborn()
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
     for panel, measure, unit in (
         (left, "loss", "cross-entropy"),
@@ -104,26 +104,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def error_bars(table: pd.DataFrame, columns: Sequence[str], unit: str) -> Figure:
-    """One horizontal bar a row of a table and column, sorted by the first column."""
-    sns = _seaborn()
-    long = (
-        table[list(columns)]
-        .dropna(how="all")
-        .sort_values(columns[0])
-        .rename_axis("row")
-        .reset_index()
-        .melt(id_vars="row", var_name="error", value_name=unit)
-    )
-    figure, panel = plt.subplots(
-        figsize=(8, 0.34 * long["row"].nunique() + 1), layout="constrained"
-    )
-    sns.barplot(long, y="row", x=unit, hue="error", ax=panel)
-    panel.set(ylabel="")
-    return figure
-
-
-def _seaborn() -> ModuleType:
+def themed_seaborn() -> ModuleType:
     """seaborn in the study's look; imported late, since it brings SciPy and most notebooks draw
     pictures only."""
     import seaborn

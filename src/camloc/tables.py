@@ -1,11 +1,12 @@
 """The paper's tables with the study's figures beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from camloc import paper
+from camloc.anatomy import KINDS
 from camloc.claims import Claim
 from camloc.metrics import GT_KNOWN, bootstrap
 
@@ -131,16 +132,32 @@ def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
+def kinds_of_misses(outcomes: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Percent of the images that end in each kind of miss (see `camloc.anatomy`).
+
+    Args:
+        outcomes: of each line of the table, `kind` of each image.
+    """
+    lines = {}
+    for name, outcome in outcomes.items():
+        line: dict[str, object] = {}
+        for kind in KINDS:
+            ends = 100.0 * (outcome["kind"] == kind).to_numpy()
+            line |= {kind: float(ends.mean()), f"{kind} interval": _range(*bootstrap(ends))}
+        lines[name] = line | {"images": len(outcome)}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
 def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
     """What each choice of the evaluation moves (see `camloc.evaluation.deviations`)."""
-    table = changes[[c for c in changes if not c.endswith(("change", "low", "high"))]].copy()
-    table.columns = [c.replace("loc_err_", "").replace("_", "-") for c in table]
-    for name in ("loc_err_top1", GT_KNOWN):
+    table = pd.DataFrame(index=changes.index)
+    for name in [c for c in changes if " " not in c]:
+        title = name.replace("loc_err_", "").replace("_", "-")
+        table[title] = changes[name]
+        table[f"{title} interval"] = _ranges(changes, name, _range)
         if f"{name} change" in changes:
-            short = name.replace("loc_err_", "").replace("_", "-")
-            table[f"{short} difference"] = changes[f"{name} change"]
-            spans = zip(changes[f"{name} low"], changes[f"{name} high"], strict=True)
-            table[f"{short} interval"] = [_signed(low, high) for low, high in spans]
+            table[f"{title} difference"] = changes[f"{name} change"]
+            table[f"{title} difference interval"] = _ranges(changes, f"{name} change", _signed)
     return table
 
 
@@ -208,8 +225,18 @@ def _text(value: object, sign: str) -> str:
 
 def _span(spans: Spans, row: str | None, name: str) -> str:
     """An interval as text, a dash where there is none."""
-    low, high = spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN))
+    return _range(*spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN)))
+
+
+def _range(low: float, high: float) -> str:
     return NONE if pd.isna(low) else f"{low:.1f} to {high:.1f}"
+
+
+def _ranges(table: pd.DataFrame, name: str, text: Callable[[float, float], str]) -> list[str]:
+    """The intervals in the columns `<name> low` and `<name> high` as text."""
+    return [
+        text(low, high) for low, high in zip(table[f"{name} low"], table[f"{name} high"], strict=True)
+    ]
 
 
 def _signed(low: float, high: float) -> str:

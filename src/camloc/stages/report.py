@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from camloc import anatomy, tables
+from camloc import predictions, tables
+from camloc.anatomy import SIZES
 from camloc.claims import Claim, ledger
 from camloc.evaluation import (
     BASELINES,
@@ -49,6 +50,7 @@ class Report:
     scores: dict[str, dict]
     outcomes: dict[str, pd.DataFrame]
     choices: dict[str, pd.DataFrame]
+    cells: dict[str, int]  # a side of each network's CAMs
     seeds: dict[str, list[str]]
     split: str
 
@@ -89,22 +91,19 @@ class Report:
 
     @property
     def anatomy(self) -> pd.DataFrame:
-        """Percent of the images that end in each kind, by row."""
-        lines = {row: anatomy.shares(outcome).loc["all"] for row, outcome in self.outcomes.items()}
-        table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
-        return table.astype({"images": int}) if len(table) else table
+        """What becomes of the first guess, by row."""
+        return tables.kinds_of_misses(self.outcomes)
 
     @property
     def anatomy_by_size(self) -> pd.DataFrame:
         """The same by the size of the object."""
-        parts = {row: anatomy.shares(outcome) for row, outcome in self.outcomes.items()}
-        lines = {
-            f"{row}, {size}": line
-            for row, table in parts.items()
-            for size, line in table.drop(index="all").iterrows()
+        parts = {
+            f"{row}, {size}": part
+            for row, outcome in self.outcomes.items()
+            for size in SIZES
+            if len(part := outcome[outcome["size"] == size])
         }
-        table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row, size")
-        return table.astype({"images": int}) if len(table) else table
+        return tables.kinds_of_misses(parts)
 
     @property
     def claims(self) -> list[Claim]:
@@ -144,8 +143,12 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
     scores: dict[str, dict] = {}
     outcomes: dict[str, pd.DataFrame] = {}
     choices: dict[str, pd.DataFrame] = {}
+    cells: dict[str, int] = {}
     for name in networks:
         folder = study.evaluation(name)
+        maps = predictions.read_maps(study.predictions(name) / options.split, "cam")
+        if maps is not None:
+            cells[name] = maps.shape[-1]
         for file, target in (("errors", rows), ("intervals", spans)):
             for split, found in _read(folder / f"{file}.json").items():
                 target.setdefault(split, {}).update(found)
@@ -172,7 +175,9 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
     for name, moved in choices.items():
         choices[name] = pd.concat([moved, _trained_choices(name, networks, errors)])
     seeds = {members[0]: members for members in alike(networks, "seed")}
-    return Report(manifest, rows, spans, errors, scores, located, choices, seeds, options.split)
+    return Report(
+        manifest, rows, spans, errors, scores, located, choices, cells, seeds, options.split
+    )
 
 
 def alike(networks: dict, but: str) -> list[list[str]]:

@@ -1,0 +1,135 @@
+"""Charts of the report: the rows of the tables, with their intervals.
+
+One look for all: seaborn's palette for colour-blind readers, and a second sign (marker or hatching)
+beside each colour, so that print without colour tells as much.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from camloc.anatomy import KINDS
+from camloc.figures import themed_seaborn
+from camloc.metrics import bootstrap
+
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h", "p"]
+STYLES = ["-", "--", "-.", ":"]
+HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
+PAPER = dict(marker="D", markerfacecolor="none", markeredgecolor="0.35", linestyle="none")
+
+
+def errors_of_rows(
+    rows: dict[str, dict[str, float]],
+    spans: dict[str, dict[str, tuple[float, float]]],
+    errors: dict[str, str],
+    beside: dict[str, Sequence[float]] | None = None,
+    lines: Sequence[str] = (),
+) -> Figure:
+    """Errors of the rows with their intervals, best first by the first error.
+
+    Args:
+        errors: the errors that are shown, and what they are called.
+        beside: the paper's figures of a row, one for each error, shown hollow.
+        lines: rows that are shown as lines across, to be compared with.
+    """
+    colours = themed_seaborn().color_palette()
+    first = next(iter(errors))
+    shown = {row: found for row, found in rows.items() if first in found and row not in lines}
+    order = sorted(shown, key=lambda row: shown[row][first], reverse=True)
+    figure, panel = plt.subplots(figsize=(8, 0.32 * len(order) + 1.2), layout="constrained")
+    for i, (error, title) in enumerate(errors.items()):
+        at = np.arange(len(order)) + 0.18 * (0.5 * (len(errors) - 1) - i)
+        value = np.array([shown[row].get(error, np.nan) for row in order])
+        span = np.array([spans.get(row, {}).get(error, (np.nan, np.nan)) for row in order])
+        panel.errorbar(
+            value,
+            at,
+            xerr=np.abs(span.reshape(-1, 2) - value[:, None]).T,
+            fmt=MARKERS[i],
+            color=colours[i],
+            label=title,
+        )
+        if beside:
+            stated = [beside.get(row, [np.nan] * len(errors))[i] for row in order]
+            panel.plot(stated, at, **PAPER, label="in the paper, on ILSVRC" if i == 0 else None)
+    for row, style in zip(lines, STYLES[1:], strict=False):
+        if first in rows.get(row, {}):
+            panel.axvline(rows[row][first], color="0.25", linestyle=style, label=row)
+    panel.set_yticks(range(len(order)), order)
+    panel.set(xlabel="error (%)")
+    panel.legend(loc="best", fontsize=8)
+    return figure
+
+
+def kinds_of_misses(table: pd.DataFrame) -> Figure:
+    """One bar a row, divided by what becomes of the first guess; percent."""
+    colours = themed_seaborn().color_palette()
+    table = table[KINDS].sort_values(KINDS[0])
+    figure, panel = plt.subplots(figsize=(8, 0.34 * len(table) + 1.2), layout="constrained")
+    left = np.zeros(len(table))
+    for i, kind in enumerate(table):
+        width = table[kind].to_numpy(dtype=float)
+        style = {"hatch": HATCHES[i], "edgecolor": "white", "linewidth": 0.5}
+        panel.barh(table.index, width, left=left, color=colours[i], label=kind, **style)
+        left += width
+    panel.set(xlabel="share of the images (%)", xlim=(0, 100))
+    panel.grid(axis="y", visible=False)
+    panel.legend(ncols=len(table.columns), loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8)
+    return figure
+
+
+def extent_of_maps(images: dict[str, pd.DataFrame]) -> Figure:
+    """How many of an object's parts each row's maps cover, against how much of the object.
+
+    Args:
+        images: of each row `object_cover` and `part_cover` of each image, where measured.
+    """
+    measured = {row: table for row, table in images.items() if "object_cover" in table}
+    colours = themed_seaborn().color_palette()
+    figure, panel = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for i, (row, table) in enumerate(measured.items()):
+        across, up = 100 * table["object_cover"].dropna(), 100 * table["part_cover"].dropna()
+        panel.errorbar(
+            across.mean(),
+            up.mean(),
+            xerr=_reach(across),
+            yerr=_reach(up),
+            fmt=MARKERS[i % len(MARKERS)],
+            color=colours[i % len(colours)],
+            label=row,
+        )
+    panel.set(xlabel="pixels of the object covered (%)", ylabel="parts of the object covered (%)")
+    if measured:
+        panel.legend(fontsize=8, ncols=2)
+    else:
+        panel.text(0.5, 0.5, "this data set has no masks", ha="center", va="center")
+    return figure
+
+
+def by_resolution(
+    rows: dict[str, dict[str, float]],
+    spans: dict[str, dict[str, tuple[float, float]]],
+    cells: dict[str, int],
+    error: str,
+) -> Figure:
+    """An error of the rows against the cells a side of their maps."""
+    colours = themed_seaborn().color_palette()
+    figure, panel = plt.subplots(figsize=(8, 4), layout="constrained")
+    for i, (row, side) in enumerate(cells.items()):
+        if error in rows.get(row, {}):
+            value, span = rows[row][error], spans[row][error]
+            reach = np.abs(np.array(span) - value)[:, None]
+            aside = side + 0.12 * (i - len(cells) / 2)  # rows of one resolution beside each other
+            style = {"fmt": MARKERS[i % len(MARKERS)], "color": colours[i % len(colours)]}
+            panel.errorbar(aside, value, yerr=reach, label=row, **style)
+    panel.set(xlabel="cells a side of the map", ylabel="GT-known error (%)")
+    panel.legend(fontsize=8, ncols=2)
+    return figure
+
+
+def _reach(values: pd.Series) -> np.ndarray:
+    """How far the interval of a mean reaches to either side, (2, 1), as errorbar takes it."""
+    return np.abs(np.array(bootstrap(values.to_numpy())) - values.mean())[:, None]

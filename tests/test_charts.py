@@ -1,0 +1,33 @@
+"""What the charts show, read back from their axes."""
+
+import pandas as pd
+import pytest
+
+from camloc import charts
+from camloc.anatomy import KINDS
+
+ROWS = {"a": {"x": 40.0}, "b": {"x": 30.0}, "c": {"y": 1.0}, "box": {"x": 50.0}}
+SPANS = {"a": {"x": (35.0, 46.0)}, "b": {"x": (28.0, 33.0)}}
+
+
+def test_rows_stand_best_on_top_with_their_intervals():
+    panel = charts.errors_of_rows(ROWS, SPANS, {"x": "top-1"}, lines=["box"]).axes[0]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["a", "b"]  # upwards
+    (bars,) = panel.collections
+    ends = [sorted(part[:, 0]) for part in bars.get_segments()]
+    assert ends == [[35, 46], [28, 33]]
+    assert panel.get_lines()[-1].get_xdata()[0] == 50
+
+
+def test_kinds_of_a_row_fill_its_bar():
+    table = pd.DataFrame([[25.0, 0, 0, 50, 0, 25]], index=["a"], columns=KINDS)
+    panel = charts.kinds_of_misses(table).axes[0]
+    assert sum(bar.get_width() for bar in panel.patches) == pytest.approx(100)
+
+
+def test_extent_is_in_percent_of_the_images_that_have_masks():
+    covers = pd.DataFrame({"object_cover": [0.2, 0.4, None], "part_cover": [0.5, 0.5, None]})
+    panel = charts.extent_of_maps({"a": covers, "b": pd.DataFrame()}).axes[0]
+    assert panel.get_legend_handles_labels()[1] == ["a"]
+    point = panel.get_lines()[0]
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((30, 50))
