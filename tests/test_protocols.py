@@ -14,6 +14,7 @@ from camloc.protocols import (
     PixelCounts,
     box_hits,
     hits,
+    pixel_counts,
     resized_boxes,
     score_map,
 )
@@ -127,7 +128,7 @@ def test_box_that_looks_at_nothing_hits_alike_at_every_level():
 def test_pxap_of_a_map_that_is_the_mask_is_perfect():
     pixels = PixelCounts()
     full = square((50, 50, 99, 99, 1.0))
-    pixels.add(full, (full > 0).astype(np.uint8))
+    pixels.add(pixel_counts(full, (full > 0).astype(np.uint8)))
     assert pixels.average_precision() == pytest.approx(100)
 
 
@@ -140,7 +141,7 @@ def test_pxap_by_hand():
     mask[0:10, 0:5] = 1  # 50 of the 100 bright pixels
     mask[100:105, 100:110] = 1  # and 50 dark ones
     pixels = PixelCounts()
-    pixels.add(full, mask)
+    pixels.add(pixel_counts(full, mask))
     expected = 100 * (0.5 * 0.5 + 0.5 * 100 / SIDE**2)
     assert pixels.average_precision() == pytest.approx(expected)
     assert pixels.interval() == pytest.approx((expected, expected))  # of one image
@@ -223,6 +224,15 @@ def test_masks_give_pxap(brought):
     assert score_maps(brought, "--masks", str(masks)) == {"code": 2}  # b has none
     cv2.imwrite(str(masks / "b.png"), mask)
     assert 20 < score_maps(brought, "--masks", str(masks))["pxap"] < 100
+
+
+def test_masks_without_any_object_are_refused(brought, capsys):
+    masks = brought / "masks"
+    masks.mkdir()
+    for name in "ab":
+        cv2.imwrite(str(masks / f"{name}.png"), np.zeros((100, 100), np.uint8))
+    assert score_maps(brought, "--masks", str(masks)) == {"code": 2}
+    assert "no mask in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

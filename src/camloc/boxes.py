@@ -54,7 +54,7 @@ def boxes_from_maps(maps: NDArray, sizes: NDArray, threshold: float = 0.2) -> ND
     if len(maps) <= _CHUNK:
         fill(0)
     else:
-        with ThreadPoolExecutor() as pool:  # OpenCV lets other threads run
+        with ThreadPoolExecutor() as pool:  # OpenCV and compiled code let other threads run
             list(pool.map(fill, range(0, len(maps), _CHUNK)))
     return boxes
 
@@ -157,5 +157,5 @@ def _box(low: NDArray, size: list[int], threshold: float) -> tuple[int, int, int
     _, peak, _, (x, y) = cv2.minMaxLoc(full)
     if peak <= 0:
         return 0, 0, width - 1, height - 1
-    found = largest_component(full, np.float32(threshold * full.dtype.type(peak)))
+    found = largest_component(full, threshold * full[y, x])
     return found if found[0] >= 0 else (x, y, x, y)  # threshold 1 keeps nothing but the peak

@@ -16,11 +16,20 @@ from camloc.boxes import authors_boxes, boxes_from_maps, centre_box, whole_image
 from camloc.crops import merge
 from camloc.extent import extent, peaks
 from camloc.manifest import Manifest
-from camloc.metrics import CORNERS, GT_KNOWN, bootstrap, image_errors, outcomes, percentages
+from camloc.metrics import (
+    CORNERS,
+    GT_KNOWN,
+    bootstrap,
+    image_errors,
+    intervals,
+    outcomes,
+    percentages,
+)
 from camloc.params import Boxes
 
 BASELINES = {"whole-image": whole_image_box, "centre-box": centre_box}
 CENTRE_GAUSSIAN = "centre-gaussian"
+THRESHOLDS = (np.arange(20) / 20).tolist()  # at which the paper's rule is shown
 HEURISTICS = "heuristics"  # begins the rows of five guesses from three classes
 # What the text of the paper and the released code do differently, one change at a time.
 DEVIATIONS = {
@@ -34,12 +43,24 @@ DEVIATIONS = {
 
 
 @dataclass(frozen=True)
+class Curves:
+    """Maps over all thresholds: `hits` (images with a box, curves, levels), and the pixels of the
+    images that have masks (see `camloc.protocols`)."""
+
+    hits: NDArray
+    pixels: protocols.PixelCounts
+
+
+@dataclass(frozen=True)
 class Row:
-    """A row of the tables on one split: `outcome` and `errors` have a line an image."""
+    """A row of the tables on one split: `outcome` and `errors` have a line an image; where the row
+    has maps, `curves` and `by_threshold` are of those of the true classes."""
 
     name: str
     errors: pd.DataFrame
     outcome: pd.DataFrame
+    curves: Curves | None = None
+    by_threshold: pd.DataFrame | None = None
 
     @property
     def figures(self) -> dict[str, float]:
@@ -76,8 +97,8 @@ class Split:
     def guesses(
         self, method: str, options: Boxes, images: Sequence[str] | None = None
     ) -> tuple[pd.DataFrame, list[NDArray]]:
-        """The predictions that count, of the first five ranks or of a true class, with the box of
-        each one's map.
+        """The predictions that count, of the first five ranks or of a class that the image holds,
+        with the box of each one's map.
 
         Args:
             images: take those of these images only.
@@ -88,9 +109,10 @@ class Split:
         """
         folder = self.stored(options.crops if method == "cam" else 1)
         guesses = predictions.read(folder)
-        labelled = pd.MultiIndex.from_frame(self.labels)
-        guesses["true"] = pd.MultiIndex.from_frame(guesses[["image", "wnid"]]).isin(labelled)
-        counts = (guesses["rank"] <= 5) | guesses["true"]
+        key = pd.MultiIndex.from_frame(guesses[["image", "wnid"]])
+        held = pd.MultiIndex.from_frame(self.manifest.boxes[["image", "wnid"]])
+        guesses["true"] = key.isin(pd.MultiIndex.from_frame(self.labels))
+        counts = (guesses["rank"] <= 5) | guesses["true"] | key.isin(held)
         if images is not None:
             counts &= guesses["image"].isin(images)
         rows = np.flatnonzero(counts)
@@ -137,11 +159,38 @@ def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> It
             five, _ = _score(split, five_guesses(guesses, maps, authors_pair), iou)
             errors["loc_err_top5"] = five["loc_err_top5"]
         outcome = _with_kinds(split, guesses, outcome, iou)
-        lit = looked_at(split, method, options)
+        lit = looked_at(split, guesses, maps, options.threshold)
         outcome = outcome.merge(lit, left_on="image", right_index=True, how="left")
-        yield Row(row_name(network, method), errors, outcome)
+        yield Row(
+            row_name(network, method),
+            errors,
+            outcome,
+            curves(split, guesses, maps),
+            by_threshold(split, guesses, maps, iou),
+        )
         if method == "cam" and split.stored(10).is_dir():
             yield from _heuristics(split, network, guesses, maps, options, iou)
+
+
+def by_threshold(
+    split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray], iou: float
+) -> pd.DataFrame:
+    """The paper's rule at other thresholds: `threshold`, `loc_err_gt_known` in percent and its 95 %
+    interval, `low` and `high`.
+
+    Args:
+        guesses, maps: of `Split.guesses`.
+    """
+    true = guesses[guesses["true"]].copy()
+    low = np.array([maps[i] for i in true.index])
+    lines = {}
+    for threshold in THRESHOLDS:
+        true[CORNERS] = boxes_from_maps(low, true[["width", "height"]].to_numpy(), threshold)
+        errors = _score(split, true, iou)[0].filter(items=[GT_KNOWN])
+        for name, error in percentages(errors).items():
+            lines[threshold] = [error, *intervals(errors)[name]]
+    table = pd.DataFrame.from_dict(lines, orient="index", columns=[GT_KNOWN, "low", "high"])
+    return table.rename_axis("threshold").reset_index()
 
 
 def five_guesses(
@@ -218,32 +267,42 @@ def choice(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
     return line
 
 
-@dataclass(frozen=True)
-class Curves:
-    """Maps over all thresholds: `hits` (images with a box, curves, levels), and the pixels of the
-    images that have masks (see `camloc.protocols`)."""
+def curves(split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray]) -> Curves:
+    """The maps of the true classes over all thresholds.
 
-    hits: NDArray
-    pixels: protocols.PixelCounts
-
-
-def curves(split: Split, method: str, options: Boxes) -> Curves:
-    """The maps of the true classes over all thresholds."""
-    guesses, maps = split.guesses(method, options)
+    Args:
+        guesses, maps: of `Split.guesses`.
+    """
     true = guesses[guesses["true"]]
     place = dict(zip(true["image"], true.index, strict=True))
-    return _curves(split, list(place), lambda image: protocols.score_map(maps[place[image]]))
+    boxes = _boxes_on_the_square(split, list(place))
+    masks = _masks(split, list(place))
+
+    def look(image: str) -> tuple[NDArray | None, NDArray | None]:
+        full = protocols.score_map(maps[place[image]])
+        return (
+            protocols.hits(full, boxes[image]) if image in boxes else None,
+            protocols.pixel_counts(full, read_mask(masks[image])) if image in masks else None,
+        )
+
+    hits, pixels = [], protocols.PixelCounts()
+    with ThreadPoolExecutor() as pool:  # OpenCV and compiled code let other threads run
+        for found, counts in pool.map(look, place):
+            if found is not None:
+                hits.append(found)
+            if counts is not None:
+                pixels.add(counts)
+    return Curves(_stack(hits), pixels)
 
 
 def baseline_curves(split: Split) -> dict[str, Curves]:
     """The same of what looks at nothing: the centred Gaussian as a map, and single boxes."""
-    full = protocols.score_map(centre_gaussian())
-    images = split.labels["image"].tolist()
-    found = {CENTRE_GAUSSIAN: _curves(split, images, lambda image: full)}
+    labels = split.labels.assign(true=True)
+    found = {CENTRE_GAUSSIAN: curves(split, labels, [centre_gaussian()] * len(labels))}
+    boxes = _boxes_on_the_square(split, labels["image"].tolist())
     square = np.array([[protocols.SIDE, protocols.SIDE]])
     for name, rule in BASELINES.items():
-        true = _boxes_on_the_square(split, images).values()
-        hits = [protocols.box_hits(rule(square)[0], own) for own in true]
+        hits = [protocols.box_hits(rule(square)[0], own) for own in boxes.values()]
         found[name] = Curves(_stack(hits), protocols.PixelCounts())
     return found
 
@@ -262,38 +321,46 @@ def over_thresholds(found: dict[str, dict[str, Curves]]) -> dict[str, dict[str, 
     return scores
 
 
-def looked_at(split: Split, method: str, options: Boxes) -> pd.DataFrame:
-    """What the maps of one crop light, by image (see `camloc.extent`).
+def looked_at(
+    split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray], threshold: float
+) -> pd.DataFrame:
+    """What the maps light, by image (see `camloc.extent`).
+
+    Args:
+        guesses, maps: of `Split.guesses`.
+        threshold: share of a map's maximum.
 
     Returns:
-        `EXTENT` of the true class's map where the image has a mask; `peak_on_own` and
-        `peak_on_other` where it holds boxes of several classes, means over those of them whose
-        maps are stored; an image without either has no row.
+        `object_cover` and `part_cover` of the true class's map where the image has a mask;
+        `peak_on_own` and `peak_on_other` where it holds boxes of several classes, means over
+        those of them whose maps are stored; an image without either has no row.
     """
-    folder = split.stored()
-    stored, maps = predictions.read(folder), predictions.read_maps(folder, method)
-    flat = maps.reshape(-1, *maps.shape[2:])
-    place = {key: i for i, key in enumerate(zip(stored["image"], stored["wnid"], strict=True))}
-    boxes = dict(list(split.manifest.boxes.groupby("image")))
+    place = dict(
+        zip(guesses[["image", "wnid"]].itertuples(index=False), guesses.index, strict=True)
+    )
+    masks = _masks(split, guesses["image"].unique())
+    boxes = split.manifest.boxes.groupby("image")
+    several = boxes.filter(lambda own: own["wnid"].nunique() > 1).groupby("image")
+    several = dict(list(several))
     lines = {}
     for image in split.images.dropna(subset="wnid").itertuples():
         line = {}
-        if image.mask is not None and (image.image, image.wnid) in place:
-            mask = read_parts(split.manifest.root / image.mask)
-            low = flat[place[image.image, image.wnid]]
-            line |= extent(low, mask, options.threshold)
-        own = boxes.get(image.image)
-        if own is not None and own["wnid"].nunique() > 1:
-            line |= _peaks(image, own, place, flat)
+        if image.image in masks and (image.image, image.wnid) in place:
+            low = maps[place[image.image, image.wnid]]
+            line |= extent(low, read_parts(masks[image.image]), threshold)
+        if image.image in several:
+            line |= _peaks(image, several[image.image], place, maps)
         if line:
             lines[image.image] = line
     return pd.DataFrame(list(lines.values()), index=pd.Index(list(lines), dtype=object))
 
 
-def _peaks(image: tuple, boxes: pd.DataFrame, place: dict, flat: NDArray) -> dict[str, float]:
+def _peaks(
+    image: tuple, boxes: pd.DataFrame, place: dict, maps: Sequence[NDArray]
+) -> dict[str, float]:
     found = [
         peaks(
-            flat[place[image.image, wnid]],
+            maps[place[image.image, wnid]],
             (image.width, image.height),
             boxes.loc[boxes["wnid"] == wnid, CORNERS],
             boxes.loc[boxes["wnid"] != wnid, CORNERS],
@@ -303,6 +370,15 @@ def _peaks(image: tuple, boxes: pd.DataFrame, place: dict, flat: NDArray) -> dic
     ]
     names = ["peak_on_own", "peak_on_other"]
     return dict(zip(names, np.mean(found, axis=0), strict=True)) if found else {}
+
+
+def _masks(split: Split, images: Sequence[str]) -> dict[str, Path]:
+    """The mask's file of those of the images that have one."""
+    masks = split.images[split.images["image"].isin(images)].dropna(subset="mask")
+    return {
+        image: split.manifest.root / mask
+        for image, mask in zip(masks["image"], masks["mask"], strict=True)
+    }
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
@@ -360,17 +436,6 @@ def _one_map(low: NDArray, folder: Path, options: Boxes) -> NDArray[np.float32]:
         side, size = predictions.read_crops(folder)
         low = merge(low, side, size, absolute_sum=options.merge == "absolute-sum")
     return low - low.min() if options.normalise == "min-max" else low
-
-
-def _curves(split: Split, images: list[str], map_of: Callable[[str], NDArray]) -> Curves:
-    true = _boxes_on_the_square(split, images)
-    with ThreadPoolExecutor() as pool:  # compiled code lets other threads run
-        hits = list(pool.map(lambda image: protocols.hits(map_of(image), true[image]), true))
-    pixels = protocols.PixelCounts()
-    masks = split.images[split.images["image"].isin(images)].dropna(subset="mask")
-    for image, mask in zip(masks["image"], masks["mask"], strict=True):
-        pixels.add(map_of(image), read_mask(split.manifest.root / mask))
-    return Curves(_stack(hits), pixels)
 
 
 def _boxes_on_the_square(split: Split, images: list[str]) -> dict[str, NDArray]:

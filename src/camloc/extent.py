@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from camloc.boxes import upsample
 
-EXTENT = ["object_cover", "part_cover", "on_object"]
-
 
 def extent(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> dict[str, float]:
     """What is above a share of the map's maximum, against the masks of an object and its parts.
@@ -18,11 +16,10 @@ def extent(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> dict[str,
 
     Returns:
         `object_cover`, the share of the object's pixels that are above; `part_cover`, the share of
-        its parts of which at least half is; `on_object`, the share of what is above that lies on
-        the object. All 0 where the map has no positive value.
+        its parts of which at least half is. Both 0 where the map has no positive value.
     """
     full = upsample(low, mask.shape[1], mask.shape[0])
-    above = (full > threshold * full.max()) & (full.max() > 0)
+    above = full > max(threshold * full.max(), 0)
     inside = mask > 0
     sizes = np.bincount(mask[inside], minlength=1)
     lit = np.bincount(mask[inside & above], minlength=len(sizes))
@@ -30,7 +27,6 @@ def extent(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> dict[str,
     return {
         "object_cover": lit.sum() / max(sizes.sum(), 1),
         "part_cover": float(np.mean(lit[parts] >= 0.5 * sizes[parts])) if parts.any() else 0.0,
-        "on_object": lit.sum() / max(above.sum(), 1),
     }
 
 

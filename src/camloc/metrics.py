@@ -144,7 +144,7 @@ class Resamples:
     @property
     def means(self) -> NDArray:
         """The mean over the images of each resample that has some, (RESAMPLES or less, ...)."""
-        some = np.asarray(self.images) > 0
+        some = self.images > 0
         images = self.images[some].reshape(-1, *[1] * (self.sums.ndim - 1))
         return self.sums[some] / images
 

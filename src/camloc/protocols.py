@@ -112,24 +112,33 @@ def summary(
         found["held_out"] = {curve: float(values.mean()) for curve, values in at.items()}
         found["intervals"]["held_out"] = {c: bootstrap(values) for c, values in at.items()}
         found["levels"]["held_out"] = levels
-    if pixels is not None and not np.isnan(pixels.average_precision()):
-        found["pxap"] = pixels.average_precision()
+    if pixels is not None and not np.isnan(pxap := pixels.average_precision()):
+        found["pxap"] = pxap
         found["intervals"]["pxap"] = pixels.interval()
     return found
 
 
+def pixel_counts(full: NDArray, mask: NDArray) -> NDArray[np.int64]:
+    """Pixels of the object and of the background by the value of their map, (2, BINS + 1).
+
+    Args:
+        full: of `score_map`.
+        mask: any size, above zero on the object.
+    """
+    inside = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) > 0
+    values = (full * BINS).astype(np.int64)
+    return np.stack([np.bincount(values[part], minlength=BINS + 1) for part in (inside, ~inside)])
+
+
 class PixelCounts:
-    """Pixels of objects and of background by the value of their map, over any number of maps."""
+    """`pixel_counts` of any number of maps, in memory that does not grow with them."""
 
     def __init__(self) -> None:
         self.counts = np.zeros((2, BINS + 1))  # of objects, of background
         self._resamples, self._waiting = Resamples(), []
 
-    def add(self, full: NDArray, mask: NDArray) -> None:
-        """Count one map of `score_map` against its mask, any size, above zero on the object."""
-        inside = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) > 0
-        values = (full * BINS).astype(np.int64)
-        counts = [np.bincount(values[part], minlength=BINS + 1) for part in (inside, ~inside)]
+    def add(self, counts: NDArray) -> None:
+        """Count one map, by its `pixel_counts`."""
         self.counts += counts
         self._waiting.append(counts)
         if len(self._waiting) == BATCH:

@@ -102,7 +102,7 @@ def score_maps(
     read_map = _map_reader(maps, names)
     mask_of = _mask_reader(masks, names) if masks else None
     true = dict(list(boxes.groupby("image")[CORNERS]))
-    size = size.set_index("image")
+    size = size.set_index("image").loc[names, ["width", "height"]].to_numpy()
     hits, missed, broken = [], [], []
     pixels = protocols.PixelCounts()
     for i, name in enumerate(progress(names, unit="map")):
@@ -110,14 +110,16 @@ def score_maps(
         if low.ndim != 2 or not np.isfinite(low).all():
             broken.append(name)
             continue
-        width, height = size.loc[name]
+        width, height = size[i]
         full = protocols.score_map(low)
         hits.append(protocols.hits(full, protocols.resized_boxes(own, width, height)))
         box = boxes_from_maps(low[None], np.array([[width, height]]))
         missed.append(100.0 * (iou(np.repeat(box, len(own), axis=0), own).max() < 0.5))
         if mask_of:
-            pixels.add(full, mask_of(name))
+            pixels.add(protocols.pixel_counts(full, mask_of(name)))
     submissions.refuse(maps, broken, "maps that are not (h, w) of finite numbers, for")
+    if mask_of and not pixels.counts[0].any():
+        raise UserError(f"no mask in {masks} has a pixel above zero; an object's pixels are")
     found = protocols.summary(np.array(hits), pixels=pixels)
     scores = found["best"] | {GT_KNOWN: float(np.mean(missed))}
     spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(np.array(missed))}

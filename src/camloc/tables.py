@@ -235,7 +235,8 @@ def _range(low: float, high: float) -> str:
 def _ranges(table: pd.DataFrame, name: str, text: Callable[[float, float], str]) -> list[str]:
     """The intervals in the columns `<name> low` and `<name> high` as text."""
     return [
-        text(low, high) for low, high in zip(table[f"{name} low"], table[f"{name} high"], strict=True)
+        text(low, high)
+        for low, high in zip(table[f"{name} low"], table[f"{name} high"], strict=True)
     ]
 
 

@@ -8,11 +8,9 @@ import numpy as np
 from camloc import predictions, submissions
 from camloc.evaluation import (
     Split,
-    curves,
     deviations,
     evaluate_split,
     over_thresholds,
-    row_name,
 )
 from camloc.manifest import Manifest, replacing
 from camloc.metrics import image_errors, intervals, outcomes, percentages
@@ -42,11 +40,13 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
     splits = [split for split in every if len(split.labels)]
     errors: dict[str, dict] = {}
     spans: dict[str, dict] = {}
+    curves: dict[str, dict] = {}
     with replacing(study.evaluation(name)) as folder:
         for split in splits:
             rows = list(evaluate_split(split, name, options, iou))
             errors[split.name] = {row.name: row.figures for row in rows}
             spans[split.name] = {row.name: intervals(row.errors) for row in rows}
+            curves[split.name] = {row.name: row.curves for row in rows if row.curves}
             for row in rows:
                 table = row.outcome.merge(row.errors, left_on="image", right_index=True)
                 table.to_parquet(folder / f"{split.name}-{row.name}.parquet", index=False)
@@ -60,14 +60,7 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
                 _submit(split, options, folder, figures)
         _write(folder / "errors.json", errors)
         _write(folder / "intervals.json", spans)
-        found = {
-            split.name: {
-                row_name(name, method): curves(split, method, options)
-                for method in predictions.methods_of(split.stored())
-            }
-            for split in splits
-        }
-        _write(folder / "protocols.json", over_thresholds(found))
+        _write(folder / "protocols.json", over_thresholds(curves))
     return errors
 
 
