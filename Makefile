@@ -3,11 +3,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 STUDY ?=
+A ?=
+B ?=
 FOLDER ?=
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 
-.PHONY: help setup repro test test-package test-notebooks lab notebooks lint bench clean
+.PHONY: help setup repro test test-package test-notebooks compare lab notebooks lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -35,6 +37,10 @@ test-notebooks: setup
 	rm -rf data/smoke
 	TQDM_DISABLE=1 $(RUN) pytest notebooks
 
+compare: setup ## one page of two revisions with their differences: A=commit, branch or experiment, B=…
+	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))
+	$(RUN) camloc compare "$(A)" "$(B)"
+
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks
 
@@ -53,5 +59,5 @@ bench: setup ## print the benchmarks, as ratios within one run
 	$(RUN) python benchmarks/evaluation.py
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
-	rm -rf reports/html reports/index.html reports/notebooks
+	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots)
 	rm -rf $(addprefix data/,notebooks manifest truth pictures networks predictions evaluation smoke)

@@ -12,13 +12,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from camloc.anatomy import KINDS
-from camloc.figures import themed_seaborn
-from camloc.metrics import bootstrap
+from camloc.claims import CANNOT_TELL, FAILS, HOLDS, Claim
+from camloc.figures import GRID, INK, themed_seaborn
+from camloc.metrics import GT_KNOWN, bootstrap
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h", "p"]
 STYLES = ["-", "--", "-.", ":"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
-PAPER = dict(marker="D", markerfacecolor="none", markeredgecolor="0.35", linestyle="none")
+PAPER = dict(marker="D", markerfacecolor="none", markeredgecolor=INK, linestyle="none")
 
 
 def errors_of_rows(
@@ -57,7 +58,7 @@ def errors_of_rows(
             panel.plot(stated, at, **PAPER, label="in the paper, on ILSVRC" if i == 0 else None)
     for row, style in zip(lines, STYLES[1:], strict=False):
         if first in rows.get(row, {}):
-            panel.axvline(rows[row][first], color="0.25", linestyle=style, label=row)
+            panel.axvline(rows[row][first], color=INK, linestyle=style, label=row)
     panel.set_yticks(range(len(order)), order)
     panel.set(xlabel="error (%)")
     panel.legend(loc="best", fontsize=8)
@@ -106,6 +107,101 @@ def extent_of_maps(images: dict[str, pd.DataFrame]) -> Figure:
         panel.legend(fontsize=8, ncols=2)
     else:
         panel.text(0.5, 0.5, "this data set has no masks", ha="center", va="center")
+    return figure
+
+
+def claims(ledger: Sequence[Claim]) -> Figure:
+    """Every comparison's effect with its interval, and in grey where its claim puts it."""
+    colours = themed_seaborn().color_palette()
+    known = [
+        (claim, comparison)
+        for claim in ledger
+        for comparison in claim.comparisons
+        if comparison.images
+    ]
+    figure, panel = plt.subplots(figsize=(9, 0.3 * len(known) + 1.2), layout="constrained")
+    reach = max((max(abs(c.low), abs(c.high)) for _, c in known), default=1) * 1.08
+    looks = {HOLDS: (0, "o"), FAILS: (3, "X"), CANNOT_TELL: (7, "s")}
+    for y, (_, comparison) in enumerate(known):
+        least, most = np.clip([comparison.least, comparison.most], -reach, reach)
+        panel.barh(y, most - least, left=least, height=0.8, color=GRID, alpha=0.5, linewidth=0)
+        colour, marker = looks[comparison.verdict]
+        ends = np.abs(np.array([[comparison.low], [comparison.high]]) - comparison.effect)
+        style = {"fmt": marker, "color": colours[colour], "label": comparison.verdict}
+        panel.errorbar(comparison.effect, y, xerr=ends, **style)
+    panel.axvline(0, color=INK, linewidth=0.8)
+    names = [f"{claim.number}. {comparison.what}" for claim, comparison in known]
+    panel.set_yticks(range(len(known)), names, fontsize=8)
+    panel.set(xlabel="difference (points)", xlim=(-reach, reach))
+    panel.invert_yaxis()
+    panel.grid(axis="y", visible=False)
+    by_verdict = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    if by_verdict:
+        panel.legend(by_verdict.values(), by_verdict, fontsize=8)
+    return figure
+
+
+def differences(found: dict[str, pd.DataFrame]) -> Figure:
+    """How each row's errors differ between two revisions, a panel an error.
+
+    Args:
+        found: by the error's title, `difference`, `low` and `high` of each row, in points.
+    """
+    colours = themed_seaborn().color_palette()
+    rows = list(dict.fromkeys(row for table in found.values() for row in table.index))
+    size = (3 * max(1, len(found)), 0.3 * len(rows) + 1.4)
+    figure, axes = plt.subplots(
+        1, max(1, len(found)), figsize=size, sharey=True, squeeze=False, layout="constrained"
+    )
+    for panel, (title, table) in zip(axes[0], found.items(), strict=False):
+        at = [rows.index(row) for row in table.index]
+        ends = np.abs(table[["low", "high"]].sub(table["difference"], axis=0)).to_numpy().T
+        panel.errorbar(table["difference"], at, xerr=ends, fmt="o", color=colours[0])
+        panel.axvline(0, color=INK, linewidth=0.8)
+        panel.set_title(title, fontsize=9)
+        panel.set_xlabel("B − A (points)")
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def by_threshold(curves: dict[str, pd.DataFrame], chosen: float) -> Figure:
+    """Error of the paper's rule against its threshold, the one chosen as a line across.
+
+    Args:
+        curves: of each row `threshold`, `loc_err_gt_known`, `low` and `high`.
+        chosen: the study's threshold, a share of the maximum.
+    """
+    colours = themed_seaborn().color_palette()
+    figure, panel = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for i, (row, curve) in enumerate(curves.items()):
+        colour, dashes = colours[i % len(colours)], STYLES[i // len(colours) % len(STYLES)]
+        style = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
+        panel.plot(100 * curve["threshold"], curve[GT_KNOWN], dashes, label=row, **style)
+        panel.fill_between(
+            100 * curve["threshold"], curve["low"], curve["high"], color=colour, alpha=0.12, lw=0
+        )
+    panel.axvline(100 * chosen, color=INK, linestyle="--", label=f"chosen: {100 * chosen:g} %")
+    panel.set(xlabel="threshold (% of the map's maximum)", ylabel="GT-known error (%)")
+    panel.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    return figure
+
+
+def parameters(before: dict[str, int], after: dict[str, int]) -> Figure:
+    """Parameters of a network by part, before and after surgery, as two bars."""
+    colours = themed_seaborn().color_palette()
+    figure, panel = plt.subplots(figsize=(8, 1.9), layout="constrained")
+    parts = list(dict.fromkeys([*before, *after]))
+    left = np.zeros(2)
+    for i, part in enumerate(parts):
+        width = np.array([before.get(part, 0), after.get(part, 0)]) / 1e6
+        style = {"hatch": HATCHES[i], "edgecolor": "white", "linewidth": 0.5}
+        panel.barh(["before", "after"], width, left=left, color=colours[i], label=part, **style)
+        left += width
+    panel.invert_yaxis()
+    panel.set(xlabel="parameters (millions)")
+    panel.grid(axis="y", visible=False)
+    panel.legend(ncols=len(parts), loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8)
     return figure
 
 

@@ -34,14 +34,28 @@ MEASURES = {
     "part_cover": "share of the object's parts that the map covers",
 }
 
-Images = dict[str, pd.DataFrame]
+
+@dataclass(frozen=True)
+class Images:
+    """Each row's figures image by image, and over how many training seeds they are means."""
+
+    rows: dict[str, pd.DataFrame]
+    seeds: dict[str, int]
+
+    def column(self, row: str, measure: str) -> pd.Series:
+        """A measure of a row, by image; empty where the study lacks it."""
+        return self.rows.get(row, pd.DataFrame()).get(measure, pd.Series(dtype=float))
+
+    def fewest_seeds(self, *rows: str) -> int:
+        return min(self.seeds.get(row, 1) for row in rows)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A mean difference in points, its interval, and the bounds within which the claim puts it.
 
-    NaN, of no image, where the study lacks what is compared.
+    NaN, of no image, where the study lacks what is compared. `seeds` are the training runs over
+    which each image's figures are means, those of the row that has fewest.
     """
 
     what: str
@@ -49,6 +63,7 @@ class Comparison:
     low: float
     high: float
     images: int
+    seeds: int
     least: float
     most: float
 
@@ -61,7 +76,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
+    """A claim, and the figure of the report that shows it (its name, see `figures.show`)."""
+
     number: int
+    figure: str
     text: str
     comparisons: list[Comparison]
 
@@ -73,18 +91,21 @@ class Claim:
         return HOLDS if verdicts == {HOLDS} else CANNOT_TELL
 
 
-def ledger(images: Images) -> list[Claim]:
+def ledger(rows: dict[str, pd.DataFrame], seeds: dict[str, int] | None = None) -> list[Claim]:
     """The eleven claims of Zhou et al. (2016), in the order of the paper.
 
     Args:
-        images: of each row of the tables a line an image, `image` its index: the row's errors and,
+        rows: of each row of the tables a line an image, `image` its index: the row's errors and,
             where they could be measured, `object_cover`, `part_cover`, `peak_on_own` and
             `peak_on_other` (see `camloc.extent`), all shares from 0 to 1.
+        seeds: of the rows whose figures are means over several training runs, how many.
     """
+    images = Images(rows, seeds or {})
     gap, beside_gmp = list(CUT_FROM), (BEST, "googlenet-gmp")
     return [
         Claim(
             1,
+            "baselines",
             "A GAP network localizes: its boxes beat the centre box and the whole-image box.",
             [
                 _less(images, network, box, GT_KNOWN)
@@ -94,6 +115,7 @@ def ledger(images: Images) -> list[Claim]:
         ),
         Claim(
             2,
+            "classification",
             "Replacing the fully connected layers of VGGnet and GoogLeNet costs little: 1 to 2 "
             "points of top-1 classification error.",
             [
@@ -103,6 +125,7 @@ def ledger(images: Images) -> list[Claim]:
         ),
         Claim(
             3,
+            "classification",
             "AlexNet suffers most from the surgery, and a second convolution (AlexNet*-GAP) wins "
             "some of it back.",
             [
@@ -113,16 +136,19 @@ def ledger(images: Images) -> list[Claim]:
         ),
         Claim(
             4,
+            "classification",
             "GAP and GMP classify alike.",
             [_difference(images, *beside_gmp, CLASSIFICATION, -MARGIN, MARGIN)],
         ),
         Claim(
             5,
+            "gap-gmp",
             "GAP localizes better than GMP.",
             [_less(images, *beside_gmp, LOCALIZATION)],
         ),
         Claim(
             6,
+            "extent",
             "GAP covers the object's extent, GMP one discriminative part.",
             [
                 _difference(images, *beside_gmp, measure, 0, np.inf)
@@ -131,6 +157,7 @@ def ledger(images: Images) -> list[Claim]:
         ),
         Claim(
             7,
+            "localization",
             "GAP networks localize better than their originals' backprop saliency, NIN and the "
             "uncut GoogLeNet.",
             [
@@ -140,21 +167,25 @@ def ledger(images: Images) -> list[Claim]:
         ),
         Claim(
             8,
+            "localization",
             "GoogLeNet-GAP localizes best of all.",
             [_less(images, BEST, row, LOCALIZATION) for row in paper.TABLE_2 if row != BEST],
         ),
         Claim(
             9,
+            "resolution",
             "A higher map resolution localizes better: GoogLeNet cut at 4e against uncut.",
             [_less(images, BEST, "googlenet", LOCALIZATION)],
         ),
         Claim(
             10,
+            "claims",
             "The two-box heuristic lowers top-5 localization error.",
             [_less(images, f"heuristics-{BEST}", BEST, LOCALIZATION)],
         ),
         Claim(
             11,
+            "classes",
             "Maps of different classes on one image differ in place: each points at its object.",
             [_own_object(images, BEST)],
         ),
@@ -169,32 +200,31 @@ def _less(images: Images, first: str, second: str, measure: str) -> Comparison:
 def _difference(
     images: Images, first: str, second: str, measure: str, least: float, most: float
 ) -> Comparison:
-    each = _column(images, first, measure) - _column(images, second, measure)
-    return _compare(f"{MEASURES[measure]}: {first} − {second}", each, least, most)
+    each = images.column(first, measure) - images.column(second, measure)
+    seeds = images.fewest_seeds(first, second)
+    return _compare(f"{MEASURES[measure]}: {first} − {second}", each, seeds, least, most)
 
 
 def _costs_more(images: Images, first: str, second: str) -> Comparison:
     """What surgery costs the first network less what it costs the second."""
     cost, other = (
-        _column(images, row, CLASSIFICATION) - _column(images, CUT_FROM[row], CLASSIFICATION)
+        images.column(row, CLASSIFICATION) - images.column(CUT_FROM[row], CLASSIFICATION)
         for row in (first, second)
     )
-    return _compare(f"cost of the surgery: {first} − {second}", cost - other, 0, np.inf)
+    seeds = images.fewest_seeds(first, second, CUT_FROM[first], CUT_FROM[second])
+    return _compare(f"cost of the surgery: {first} − {second}", cost - other, seeds, 0, np.inf)
 
 
 def _own_object(images: Images, row: str) -> Comparison:
     """How much more often a class's map peaks on its own object than on the other class's."""
-    each = _column(images, row, "peak_on_own") - _column(images, row, "peak_on_other")
-    return _compare(f"peaks on the own object − on the other's: {row}", each, 0, np.inf)
+    each = images.column(row, "peak_on_own") - images.column(row, "peak_on_other")
+    seeds = images.fewest_seeds(row)
+    what = f"peaks on the own object − on the other's: {row}"
+    return _compare(what, each, seeds, 0, np.inf)
 
 
-def _column(images: Images, row: str, measure: str) -> pd.Series:
-    """A measure of a row, by image; empty where the study lacks it."""
-    return images.get(row, pd.DataFrame()).get(measure, pd.Series(dtype=float))
-
-
-def _compare(what: str, each: Iterable[float], least: float, most: float) -> Comparison:
+def _compare(what: str, each: Iterable[float], seeds: int, least: float, most: float) -> Comparison:
     """Of each image's difference as a share, those of unknown ones left out."""
     known = 100 * pd.Series(each, dtype=float).dropna().to_numpy()
     effect = float(known.mean()) if len(known) else np.nan
-    return Comparison(what, effect, *bootstrap(known), len(known), least, most)
+    return Comparison(what, effect, *bootstrap(known), len(known), seeds, least, most)

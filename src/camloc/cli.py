@@ -32,6 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     render = commands.add_parser("render", help="render the executed notebooks to reports/")
     render.set_defaults(command=_render)
+    compare = commands.add_parser("compare", help="two revisions side by side, as a page")
+    compare.add_argument("first", metavar="A", help="commit, branch, experiment or `workspace`")
+    compare.add_argument("second", metavar="B", help="the same; differences are B less A")
+    compare.set_defaults(command=_compare)
     use = commands.add_parser("use", help="take a ready-made study as params.yaml")
     use.add_argument("study", help="a name in params/, such as tiny-imagenet")
     use.add_argument("--folder", help="where its images are, for studies of a given folder")
@@ -100,6 +104,13 @@ def _use(options: argparse.Namespace) -> None:
     from camloc.study import repository_root
 
     print(use(options.study, repository_root(), options.folder))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from camloc.compare import compare
+    from camloc.study import repository_root
+
+    print(compare(repository_root(), options.first, options.second))
 
 
 def _render(options: argparse.Namespace) -> None:

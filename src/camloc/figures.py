@@ -14,6 +14,7 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -21,25 +22,62 @@ from camloc import predictions
 from camloc.boxes import upsample
 from camloc.evaluation import Split, row_name
 from camloc.manifest import Manifest
-from camloc.metrics import CORNERS
+from camloc.metrics import CORNERS, iou
 from camloc.params import Boxes
 from camloc.study import Study
 
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
 MAP_COLOURS = "viridis"
 DPI = 110
+INK, GRID = "#262626", "#cccccc"  # of charts on paper; seaborn's own
 
 
-def show(figure: Figure, alt: str, caption: str) -> HTML:
-    """A matplotlib figure as an HTML figure, with its own alt text and a caption."""
+def show(figure: Figure, alt: str, caption: str, name: str = "") -> HTML:
+    """A matplotlib figure as an HTML figure, with its own alt text and a caption.
+
+    Charts are drawn as SVG that follows the page into the dark, pictures as PNG.
+
+    Args:
+        name: what links to it say: `#fig-<name>`.
+    """
+    if figure.findobj(AxesImage):
+        kind, data = "png", _png(figure)
+    else:
+        kind, data = "svg+xml", _themed_svg(figure)
+    plt.close(figure)
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    anchor = f' id="fig-{escape(name)}"' if name else ""
+    return HTML(
+        f'<figure{anchor}><img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def missing(name: str, why: str) -> HTML:
+    """What stands in the place of a figure that this study has nothing to show in."""
+    return HTML(f'<p id="fig-{escape(name)}">No figure here: {escape(why)}.</p>')
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
-    plt.close(figure)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return HTML(
-        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}" '
-        f'style="max-width:100%"><figcaption>{escape(caption)}</figcaption></figure>'
+    return buffer.getvalue()
+
+
+def _themed_svg(figure: Figure) -> bytes:
+    """The figure as SVG, its ink and its grid light where the reader's screen is dark."""
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "camloc"}):  # equal figures are equal files
+        options = {"transparent": True, "bbox_inches": "tight", "metadata": {"Date": None}}
+        figure.savefig(buffer, format="svg", **options)
+    text = buffer.getvalue().replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
+    head = text.index(">", text.index("<svg")) + 1
+    style = (
+        f"<style>:root {{ --ink: {INK}; --grid: {GRID} }} "
+        "@media screen and (prefers-color-scheme: dark) "
+        "{ :root { --ink: #e6e6e6; --grid: #4a4f59 } }</style>"
     )
+    return f"{text[:head]}{style}{text[head:]}".encode()
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -74,7 +112,7 @@ def draw_picture(
         # Below zero a map speaks against the class: shown as nothing.
         full = np.clip(full, 0, None) / max(float(full.max()), 1e-12)
         panel.imshow(full, cmap=MAP_COLOURS, alpha=0.25 + 0.5 * full, vmin=0, vmax=1)
-    panel.set_title(title, fontsize=8)
+    panel.set_title(title, fontsize=8, parse_math=False)  # a class may be called $x$
 
 
 def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -> None:
@@ -109,17 +147,24 @@ def themed_seaborn() -> ModuleType:
     pictures only."""
     import seaborn
 
-    seaborn.set_theme(style="whitegrid", palette="colorblind")
+    ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
+    lines = {"axes.edgecolor": GRID, "grid.color": GRID, "legend.framealpha": 0}
+    seaborn.set_theme(style="whitegrid", palette="colorblind", rc=ink | lines)
     return seaborn
 
 
 def draw_localization(
-    panel: Axes, manifest: Manifest, image: pd.Series, low: NDArray, box: NDArray
+    panel: Axes, manifest: Manifest, image: pd.Series, wnid: str, low: NDArray, box: NDArray
 ) -> None:
-    """A picture under a map of its class, with the map's box and the true ones."""
+    """A picture under its map of a class, with the map's box, the class's true ones and their best
+    IoU."""
     picture = read_picture(manifest.root / image["path"])
-    draw_picture(panel, picture, manifest.short_name(image["wnid"]), low)
-    draw_boxes(panel, manifest.boxes_of(image["image"], image["wnid"]), TRUE, dashed=True)
+    true = manifest.boxes_of(image["image"], wnid)
+    title = manifest.short_name(wnid)
+    if len(true):
+        title += f" {iou(np.repeat(box[None], len(true), axis=0), true).max():.2f}"
+    draw_picture(panel, picture, title, low)
+    draw_boxes(panel, true, TRUE, dashed=True)
     draw_boxes(panel, box, PREDICTED)
 
 
@@ -141,15 +186,53 @@ def leading_classes(
     return figure
 
 
-def true_class_maps(split: Split, method: str, boxes: dict, count: int) -> Figure:
-    """The first `count` pictures of a split under the map of their true class, with boxes.
+def best_worst_and_drawn(
+    split: Split, method: str, boxes: dict, ious: pd.Series, seed: int, count: int = 6
+) -> Figure:
+    """Pictures under the map of their true class: those with the best box, the worst, and others
+    drawn at random.
 
     Args:
         boxes: the section of params.yaml.
+        ious: of each image the IoU of the box of its true class, by image; NaN is left out.
     """
-    columns = 4
-    figure, axes = grid(-(-count // columns), columns)
-    _draw_row(axes.flat, split, method, boxes, split.images.dropna(subset="wnid").head(count))
+    known = ious.dropna().sort_index().sort_values(kind="stable")
+    chosen = {
+        "best": known.index[::-1][:count],
+        "worst": known.index[:count],
+        f"drawn, seed {seed}": known.sample(min(count, len(known)), random_state=seed).index,
+    }
+    images = split.images.set_index("image", drop=False)
+    figure, axes = grid(len(chosen), count, side=1.5)
+    for panels, (title, names) in zip(axes, chosen.items(), strict=True):
+        _draw_row(panels, split, method, boxes, images.loc[names])
+        _name_row(panels[0], title)
+    return figure
+
+
+def several_classes(split: Split, method: str, boxes: dict, count: int) -> Figure | None:
+    """Pictures with objects of several classes, a row each, under the map of each of them.
+
+    Args:
+        boxes: the section of params.yaml.
+
+    Returns:
+        None where no picture of the split holds several classes.
+    """
+    held = split.manifest.boxes.groupby("image")["wnid"].unique()
+    images = split.images[split.images["image"].isin(held.index[held.map(len) > 1])].head(count)
+    if images.empty:
+        return None
+    guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
+    key = zip(guesses["image"], guesses["wnid"], strict=True)
+    place = dict(zip(key, guesses.index, strict=True))
+    figure, axes = grid(len(images), 1 + int(held[images["image"]].map(len).max()))
+    for panels, (_, image) in zip(axes, images.iterrows(), strict=True):
+        draw_picture(panels[0], read_picture(split.manifest.root / image["path"]))
+        for panel, wnid in zip(panels[1:], held[image["image"]], strict=False):
+            if (i := place.get((image["image"], wnid))) is not None:
+                box = guesses.loc[i, CORNERS].to_numpy(dtype=int)
+                draw_localization(panel, split.manifest, image, wnid, maps[i], box)
     return figure
 
 
@@ -166,9 +249,7 @@ def networks_side_by_side(
     figure, axes = grid(max(1, len(rows)), count, side=1.5)
     for panels, (stored, network, method) in zip(axes, rows, strict=False):
         _draw_row(panels, stored, method, boxes, images)
-        panels[0].set_axis_on()
-        panels[0].set(xticks=[], yticks=[])
-        panels[0].set_ylabel(row_name(network, method), fontsize=8)
+        _name_row(panels[0], row_name(network, method))
     return figure
 
 
@@ -181,5 +262,13 @@ def _draw_row(
     for panel, (_, image) in zip(panels, images.iterrows(), strict=False):
         if image["image"] in true.index:
             guess = true.loc[image["image"]]
-            box = guess[CORNERS].to_numpy()
-            draw_localization(panel, split.manifest, image, maps[guess["map"]], box)
+            box, low = guess[CORNERS].to_numpy(dtype=int), maps[guess["map"]]
+            draw_localization(panel, split.manifest, image, guess["wnid"], low, box)
+
+
+def _name_row(panel: Axes, name: str) -> None:
+    """Write the name of a row of panels beside its first one."""
+    panel.set_axis_on()
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    panel.set_ylabel(name, fontsize=8)

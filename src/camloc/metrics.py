@@ -106,9 +106,20 @@ def intervals(errors: pd.DataFrame, seed: int = 0) -> dict[str, tuple[float, flo
 def bootstrap(values: NDArray, seed: int = 0) -> tuple[float, float]:
     """The percentile interval of a mean, from resamples of the images with replacement.
 
+    For a paired difference give each image's difference.
+
+    Args:
+        values: one an image; NaN does not count, and of none there is no interval (NaN).
+    """
+    drawn = resampled_means(values, seed)
+    return interval(drawn) if len(drawn) else (np.nan, np.nan)
+
+
+def resampled_means(values: NDArray, seed: int = 0) -> NDArray[np.float64]:
+    """Means of resamples of the images with replacement, (RESAMPLES,); of no image none.
+
     How often each distinct value comes up in a resample is multinomial, so that is drawn instead
-    of the images: the same distribution, at a cost that does not grow with them. For a paired
-    difference give each image's difference.
+    of the images: the same distribution, at a cost that does not grow with them.
 
     Args:
         values: one an image; NaN does not count.
@@ -116,10 +127,10 @@ def bootstrap(values: NDArray, seed: int = 0) -> tuple[float, float]:
     values = np.asarray(values, dtype=np.float64)
     distinct, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     if not len(distinct):
-        return np.nan, np.nan
+        return np.empty(0)
     n = counts.sum()
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=RESAMPLES)
-    return interval(drawn @ distinct / n)
+    return drawn @ distinct / n
 
 
 class Resamples:

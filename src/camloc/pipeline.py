@@ -10,6 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from camloc.errors import UserError, near_matches
 from camloc.params import Params
+from camloc.provenance import children_cost, provenance
 from camloc.study import repository_root
 
 FOLDER = "data"  # of the study that the pipeline runs
@@ -86,8 +87,9 @@ def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not a user's own
     os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
     partial = target.with_suffix(".failed.ipynb")
+    about = provenance(root)
     try:
-        papermill.execute_notebook(
+        notebook = papermill.execute_notebook(
             str(source),
             str(partial),
             parameters=values,
@@ -101,4 +103,8 @@ def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
             partial.unlink()
             raise UserError(error.evalue) from None
         raise
+    seconds, memory = children_cost()
+    cost = {"processor_seconds": round(seconds, 1), "peak_memory_mib": round(memory)}
+    notebook.metadata["camloc"] = about | cost
+    nbformat.write(notebook, partial)
     partial.replace(target)

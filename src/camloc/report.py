@@ -1,59 +1,210 @@
-"""The executed notebooks as pages, and the index that leads to them."""
+"""The executed notebooks as chapters, the explorer, and the index that leads to them.
 
+What the index says is lifted from the notebooks by the tags of their cells: `headline` (text),
+`index` (a section with the heading before it) and `finding` (the line under a chapter's title).
+"""
+
+import base64
+import io
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from itertools import groupby, pairwise
 from pathlib import Path
 
-import mistune
 import nbformat
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from PIL import Image
 
+from camloc import explorer
 from camloc.manifest import replacing
 from camloc.params import Params
-from camloc.pipeline import EXECUTED
-from camloc.study import repository_root
+from camloc.pipeline import EXECUTED, FOLDER
+from camloc.study import Study, repository_root
 
 TEMPLATES = Path(__file__).parent / "templates"
+THUMBNAIL = (480, 240)  # pixels at most
+EXPLORER = "explorer.html"
+_IMAGE = re.compile(r'<img src="data:image/([\w+]+);base64,([^"]+)" alt="([^"]*)"')
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
-def executed_notebooks(params: Params) -> Iterator[tuple[str, str]]:
-    """Stem and title of each executed notebook, in the order of reading."""
-    yield "00_data", "Data"
-    for name in params.originals:
-        yield f"02_finetune-{name}", f"Training of {name}"
-    for name in params.models:
-        yield f"01_surgery-{name}", f"Surgery: {name}"
-        yield f"02_finetune-{name}", f"Fine-tuning of {name}"
-    for name in (*params.originals, *params.models):
-        yield f"03_cams-{name}", f"Maps of {name}"
-        yield f"04_evaluate-{name}", f"Evaluation of {name}"
-    yield "05_report", "Report"
+@dataclass(frozen=True)
+class Chapter:
+    """An executed notebook and its place in the report."""
+
+    group: str
+    title: str
+    stem: str
+    notebook: NotebookNode
+
+    def outputs(self, tag: str) -> Iterator[NotebookNode]:
+        """The outputs of the cells that carry a tag."""
+        for cell in self.notebook.cells:
+            if tag in cell.metadata.get("tags", []):
+                yield from cell.get("outputs", [])
+
+    def text(self, tag: str) -> str:
+        """What the cells with a tag printed, as one line."""
+        printed = "".join(output.get("text", "") for output in self.outputs(tag))
+        return "; ".join(printed.strip().splitlines())
+
+    def sections(self) -> Iterator[dict]:
+        """Heading and HTML of the cells that the index shows; their links lead here."""
+        heading = ""
+        for cell in self.notebook.cells:
+            if cell.cell_type == "markdown" and (found := _HEADING.search(cell.source)):
+                heading = found.group(1)
+            if "index" in cell.metadata.get("tags", []):
+                parts = [o["data"]["text/html"] for o in cell.outputs if "data" in o]
+                html = "".join(parts).replace('href="#', f'href="html/{self.stem}.html#')
+                yield {"heading": heading, "html": Markup(html)}
 
 
 def render(params: Params) -> None:
-    """Write a page for each executed notebook to `reports/html` and link them from the index."""
+    """Write the chapters and the explorer to `reports/html`, and the index that links them."""
     root = repository_root()
-    exporter = HTMLExporter(
-        template_name="page", extra_template_basedirs=[str(TEMPLATES)], embed_images=True
-    )
-    pages = []
-    with replacing(root / "reports" / "html") as folder:
-        for stem, title in executed_notebooks(params):
-            notebook = nbformat.read(root / EXECUTED / f"{stem}.ipynb", as_version=4)
-            body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
-            (folder / f"{stem}.html").write_text(body, encoding="utf-8")
-            pages.append({"href": f"html/{stem}.html", "title": title})
-    summary = (root / "reports" / "summary.md").read_text(encoding="utf-8")
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    page = templates.get_template("index.html.j2").render(
-        study=params.study, summary=_page_part(summary), pages=pages
-    )
+    chapters = list(read_chapters(params, root / EXECUTED))
+    with replacing(root / "reports" / "html") as folder:
+        for before, chapter, after in _between(chapters):
+            page = templates.get_template("chapter.html.j2").render(
+                study=params.study,
+                title=chapter.title,
+                before=before,
+                after=after,
+                body=Markup(_body(chapter.notebook)),
+            )
+            (folder / f"{chapter.stem}.html").write_text(page, encoding="utf-8")
+        cards = [_card(chapter, folder) for chapter in chapters]
+        page = templates.get_template("explorer.html.j2").render(
+            study=params.study,
+            title="Explorer",
+            split=params.evaluate.split,
+            seed=params.seed,
+            contents=explorer.contents(Study.at(FOLDER), params),
+        )
+        (folder / EXPLORER).write_text(page, encoding="utf-8")
+    text = (root / "params.yaml").read_text(encoding="utf-8")
+    page = templates.get_template("index.html.j2").render(_index(params, text, chapters, cards))
     (root / "reports" / "index.html").write_text(page, encoding="utf-8")
 
 
-def _page_part(text: str) -> Markup:
-    """Markdown as HTML; what looks like HTML in it is escaped, wide tables scroll."""
-    body = mistune.create_markdown(escape=True, plugins=["table"])(text)
-    body = body.replace("<table>", '<div class="scroll"><table>')
-    return Markup(body.replace("</table>", "</table></div>"))
+def read_chapters(params: Params, folder: Path) -> Iterator[Chapter]:
+    """The executed notebooks that are there, in the order of reading."""
+    for group, title, stem in contents(params):
+        path = folder / f"{stem}.ipynb"
+        if path.is_file():
+            yield Chapter(group, title, stem, nbformat.read(path, as_version=4))
+
+
+def contents(params: Params) -> Iterator[tuple[str, str, str]]:
+    """Group, title and stem of each notebook of a study, in the order of reading."""
+    networks = [*params.originals, *params.models]
+    yield "The answer", "Report", "05_report"
+    yield "Data", "Data", "00_data"
+    for name in params.models:
+        yield "Surgery", f"Surgery: {name}", f"01_surgery-{name}"
+    for name in networks:
+        title = f"Training of {name}" if name in params.originals else f"Fine-tuning of {name}"
+        yield "Training", title, f"02_finetune-{name}"
+    for name in networks:
+        yield "Maps", f"Maps of {name}", f"03_cams-{name}"
+    for name in networks:
+        yield "Evaluation", f"Evaluation of {name}", f"04_evaluate-{name}"
+
+
+def _between(chapters: list[Chapter]) -> Iterator[tuple[Chapter | None, Chapter, Chapter | None]]:
+    """Each chapter with the one before it and the one after it."""
+    padded = [None, *chapters, None]
+    for (before, chapter), (_, after) in pairwise(pairwise(padded)):
+        yield before, chapter, after
+
+
+def _body(notebook: NotebookNode) -> str:
+    """The cells as HTML; default parameters are left out where the run brought its own."""
+    exporter = HTMLExporter(template_name="chapter", extra_template_basedirs=[str(TEMPLATES)])
+    tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
+    body, _ = exporter.from_notebook_node(notebook, {"injected": "injected-parameters" in tags})
+    return body
+
+
+def _card(chapter: Chapter, folder: Path) -> dict:
+    """A chapter on the index: title, finding, and a thumbnail of its first figure, written here."""
+    card = {"stem": chapter.stem, "title": chapter.title, "line": chapter.text("finding")}
+    html = "".join(
+        output["data"].get("text/html", "")
+        for cell in chapter.notebook.cells
+        for output in cell.get("outputs", [])
+        if "data" in output
+    )
+    if found := _IMAGE.search(html):
+        kind, data, alt = found.groups()
+        name = f"{chapter.stem}.{'svg' if kind == 'svg+xml' else 'jpg'}"
+        (folder / name).write_bytes(_thumbnail(kind, base64.b64decode(data)))
+        card |= {"thumbnail": name, "alt": unescape(alt)}
+    return card
+
+
+def _thumbnail(kind: str, data: bytes) -> bytes:
+    if kind == "svg+xml":
+        return data
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.thumbnail(THUMBNAIL)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _index(params: Params, text: str, chapters: list[Chapter], cards: list[dict]) -> dict:
+    """What the template of the index is filled with.
+
+    Args:
+        text: of params.yaml.
+    """
+    by_stem = {chapter.stem: chapter for chapter in chapters}
+    report, data = by_stem.get("05_report"), by_stem.get("00_data")
+    groups = groupby(zip(chapters, cards, strict=True), key=lambda pair: pair[0].group)
+    stages = [_cost(chapter) for chapter in chapters]
+    return {
+        "study": params.study,
+        "title": "Results",
+        "headline": report.text("headline") if report else "The report has not run yet.",
+        "sections": list(report.sections()) if report else [],
+        "explorer": EXPLORER,
+        "groups": [(group, [card for _, card in pairs]) for group, pairs in groups],
+        "missing": [title for _, title, stem in contents(params) if stem not in by_stem],
+        "params": text,
+        "data": data.text("finding") if data else "The data stage has not run yet.",
+        "machines": sorted({_machine(chapter) for chapter in chapters}),
+        "stages": stages,
+        "total": {
+            key: round(sum(stage[key] or 0 for stage in stages))
+            for key in ("duration", "processor")
+        },
+    }
+
+
+def _machine(chapter: Chapter) -> str:
+    about = chapter.notebook.metadata.get("camloc")
+    if not about:
+        return "not recorded"
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    return f"{about['machine']}; {versions}"
+
+
+def _cost(chapter: Chapter) -> dict:
+    """When a chapter ran, from which commit, and what it took; None where it was not recorded."""
+    ran, about = (chapter.notebook.metadata.get(key, {}) for key in ("papermill", "camloc"))
+    return {
+        "stem": chapter.stem,
+        "ran": (ran.get("start_time") or "")[:16].replace("T", " ") or None,
+        "commit": about.get("commit"),
+        "duration": round(ran["duration"]) if ran.get("duration") else None,
+        "processor": round(about["processor_seconds"]) if about else None,
+        "memory": about.get("peak_memory_mib"),
+    }

@@ -1,13 +1,15 @@
 """The paper's tables with the study's figures beside them."""
 
 from collections.abc import Callable, Sequence
+from html import escape
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 
 from camloc import paper
 from camloc.anatomy import KINDS
-from camloc.claims import Claim
+from camloc.claims import Claim, Comparison
 from camloc.metrics import GT_KNOWN, bootstrap
 
 Errors = dict[str, float]
@@ -82,7 +84,7 @@ def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]
                 moved = 100 * (errors[first][name] - errors[second][name]).dropna()
             line[f"{title} difference"] = moved.mean()
             low, high = bootstrap(moved.to_numpy())
-            line[f"{title} interval"] = _signed(low, high)
+            line[f"{title} interval"] = signed(low, high)
             line["images"] = len(moved)
         lines.append(line)
     return pd.DataFrame(lines, columns=None if lines else ["rows"]).set_index("rows")
@@ -95,15 +97,47 @@ def claims(ledger: Sequence[Claim]) -> pd.DataFrame:
             "claim": str(claim.number),
             "comparison": comparison.what,
             "difference": comparison.effect,
-            "interval": _signed(comparison.low, comparison.high),
+            "interval": signed(comparison.low, comparison.high),
             "claimed": _bounds(comparison.least, comparison.most),
             "images": comparison.images,
+            "seeds": comparison.seeds if comparison.images else 0,
             "verdict": comparison.verdict,
         }
         for claim in ledger
         for comparison in claim.comparisons
     ]
     return pd.DataFrame(lines).set_index("claim")
+
+
+def verdicts(ledger: Sequence[Claim]) -> HTML:
+    """The claims as a list: verdict, the comparisons behind it, and a link to the figure."""
+    items = []
+    for claim in ledger:
+        tests = "".join(f"<li>{escape(_told(c))}</li>" for c in claim.comparisons)
+        items.append(
+            f'<li value="{claim.number}" class="{claim.verdict.replace(" ", "-")}">'
+            f"<strong>{claim.verdict}</strong> {escape(claim.text)} "
+            f'<a href="#fig-{claim.figure}">Figure for claim {claim.number}</a>'
+            f"<details><summary>{_tests(len(claim.comparisons))}</summary>"
+            f"<ul>{tests}</ul></details></li>"
+        )
+    return HTML(f'<ol class="verdicts">{"".join(items)}</ol>')
+
+
+def _tests(count: int) -> str:
+    return "The comparison behind it" if count == 1 else f"The {count} comparisons behind it"
+
+
+def _told(comparison: Comparison) -> str:
+    if not comparison.images:
+        return f"{comparison.what}: not measured in this study"
+    return (
+        f"{comparison.what}: {comparison.effect:+.1f} points "
+        f"({signed(comparison.low, comparison.high)}), claimed "
+        f"{_bounds(comparison.least, comparison.most)}; {comparison.images:,} images, "
+        f"{comparison.seeds} training {'run' if comparison.seeds == 1 else 'runs'}: "
+        f"{comparison.verdict}"
+    )
 
 
 def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
@@ -127,7 +161,7 @@ def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
             "V2, tuned here": best["max_box_acc_v2"],
             "tuned V2 interval": _span(spans, "best", "max_box_acc_v2"),
             "PxAP": found.get("pxap", NOT_RUN),
-            "PxAP interval": _span({"": spans}, "", "pxap"),
+            "PxAP interval": span(*spans.get("pxap", (NOT_RUN, NOT_RUN))),
         }
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
@@ -143,7 +177,7 @@ def kinds_of_misses(outcomes: dict[str, pd.DataFrame]) -> pd.DataFrame:
         line: dict[str, object] = {}
         for kind in KINDS:
             ends = 100.0 * (outcome["kind"] == kind).to_numpy()
-            line |= {kind: float(ends.mean()), f"{kind} interval": _range(*bootstrap(ends))}
+            line |= {kind: float(ends.mean()), f"{kind} interval": span(*bootstrap(ends))}
         lines[name] = line | {"images": len(outcome)}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
@@ -154,10 +188,10 @@ def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
     for name in [c for c in changes if " " not in c]:
         title = name.replace("loc_err_", "").replace("_", "-")
         table[title] = changes[name]
-        table[f"{title} interval"] = _ranges(changes, name, _range)
+        table[f"{title} interval"] = _ranges(changes, name, span)
         if f"{name} change" in changes:
             table[f"{title} difference"] = changes[f"{name} change"]
-            table[f"{title} difference interval"] = _ranges(changes, f"{name} change", _signed)
+            table[f"{title} difference interval"] = _ranges(changes, f"{name} change", signed)
     return table
 
 
@@ -192,6 +226,29 @@ def by_split(rows: dict[str, Rows], spans: dict[str, Spans]) -> pd.DataFrame:
     return table.sort_index().rename_axis("row, split")
 
 
+def show(table: pd.DataFrame, caption: str, decimals: int = 1) -> HTML:
+    """The table as HTML: figures as `formatted` writes them, wide tables scroll in a box of their
+    own."""
+    if table.empty:
+        return HTML(f"<p>{escape(caption)}: this study has no such rows.</p>")
+    shown = formatted(table, decimals)
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in shown)
+    lines = [
+        f'<tr><th scope="row">{escape(str(row))}</th>'
+        + "".join(f"<td>{escape(value)}</td>" for value in line)
+        + "</tr>"
+        for row, line in zip(shown.index, shown.to_numpy(), strict=True)
+    ]
+    title = escape(caption)
+    corner = escape(str(shown.index.name or ""))
+    return HTML(
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{title}">'
+        f"<table><caption>{title}</caption>"
+        f'<thead><tr><th scope="col">{corner}</th>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table as Markdown, one decimal, rows by their title and name."""
     if table.empty:
@@ -201,8 +258,8 @@ def markdown(table: pd.DataFrame) -> str:
     return shown.reset_index().to_markdown(index=False, colalign=align, disable_numparse=True)
 
 
-def formatted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text for people: one decimal, signs on differences, a dash for nothing, an
+def formatted(table: pd.DataFrame, decimals: int = 1) -> pd.DataFrame:
+    """The table as text for people: so many decimals, signs on differences, a dash for nothing, an
     interval in brackets behind the figure of the column before it."""
     shown: dict[str, list[str]] = {}
     for column in table:
@@ -212,23 +269,24 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
             shown[figure] = [f"{value} ({span})" if span != NONE else value for value, span in both]
         else:
             sign = "+" if "difference" in column else ""
-            shown[column] = [_text(value, sign) for value in table[column]]
+            shown[column] = [_text(value, sign, decimals) for value in table[column]]
     rows = [f"{paper.TITLES[row]} (`{row}`)" if row in paper.TITLES else row for row in table.index]
     return pd.DataFrame(shown, index=pd.Index(rows, name=table.index.name))
 
 
-def _text(value: object, sign: str) -> str:
+def _text(value: object, sign: str, decimals: int) -> str:
     if isinstance(value, float):
-        return NONE if pd.isna(value) else f"{value:{sign}.1f}"
+        return NONE if pd.isna(value) else f"{value:{sign}.{decimals}f}"
     return str(value)
 
 
-def _span(spans: Spans, row: str | None, name: str) -> str:
+def _span(spans: Spans, row: str, name: str) -> str:
+    """The interval of a row's figure as text."""
+    return span(*spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN)))
+
+
+def span(low: float, high: float) -> str:
     """An interval as text, a dash where there is none."""
-    return _range(*spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN)))
-
-
-def _range(low: float, high: float) -> str:
     return NONE if pd.isna(low) else f"{low:.1f} to {high:.1f}"
 
 
@@ -240,7 +298,7 @@ def _ranges(table: pd.DataFrame, name: str, text: Callable[[float, float], str])
     ]
 
 
-def _signed(low: float, high: float) -> str:
+def signed(low: float, high: float) -> str:
     """The interval of a difference as text."""
     return NONE if pd.isna(low) else f"{low:+.1f} to {high:+.1f}"
 

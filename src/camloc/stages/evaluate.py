@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from camloc import predictions, submissions
 from camloc.evaluation import (
@@ -11,6 +12,7 @@ from camloc.evaluation import (
     deviations,
     evaluate_split,
     over_thresholds,
+    row_name,
 )
 from camloc.manifest import Manifest, replacing
 from camloc.metrics import image_errors, intervals, outcomes, percentages
@@ -22,8 +24,9 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
     """Write the errors of the network `name`, their intervals and the outcome of each image.
 
     `errors.json` and `intervals.json` hold them in percent, by split and row; `protocols.json`
-    the scores over all thresholds; `<split>-<row>.parquet` each image's outcome and errors, and
-    `<split>-deviations.parquet` what the choices of the evaluation move.
+    the scores over all thresholds, `thresholds.csv` the error of the paper's rule at some;
+    `<split>-<row>.parquet` each image's outcome and errors, and `<split>-deviations.parquet` what
+    the choices of the evaluation move.
 
     A split whose labels are withheld also gets what a server that holds them would be sent:
     `<split>-submission.txt` and `.csv` (see `camloc.submissions`), `<split>-images.txt` and
@@ -41,6 +44,7 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
     errors: dict[str, dict] = {}
     spans: dict[str, dict] = {}
     curves: dict[str, dict] = {}
+    thresholds = pd.DataFrame(columns=["split", "row"])
     with replacing(study.evaluation(name)) as folder:
         for split in splits:
             rows = list(evaluate_split(split, name, options, iou))
@@ -48,6 +52,9 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
             spans[split.name] = {row.name: intervals(row.errors) for row in rows}
             curves[split.name] = {row.name: row.curves for row in rows if row.curves}
             for row in rows:
+                if row.by_threshold is not None:
+                    lines = row.by_threshold.assign(split=split.name, row=row.name)
+                    thresholds = pd.concat([thresholds, lines])
                 table = row.outcome.merge(row.errors, left_on="image", right_index=True)
                 table.to_parquet(folder / f"{split.name}-{row.name}.parquet", index=False)
             if split.stored(10).is_dir():
@@ -58,10 +65,24 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
             if withheld and "cam" in predictions.methods_of(split.stored()):
                 figures = errors.get(split.name, {}).get(name) if iou == 0.5 else None
                 _submit(split, options, folder, figures)
+        thresholds.to_csv(folder / "thresholds.csv", index=False)
         _write(folder / "errors.json", errors)
         _write(folder / "intervals.json", spans)
         _write(folder / "protocols.json", over_thresholds(curves))
     return errors
+
+
+def ious(study: Study, name: str, split: str, method: str) -> pd.Series:
+    """The IoU of the box of each image's true class, by image, as `run` left it."""
+    path = study.evaluation(name) / f"{split}-{row_name(name, method)}.parquet"
+    return pd.read_parquet(path).set_index("image")["gt_known_iou"]
+
+
+def by_threshold(study: Study, name: str, split: str) -> dict[str, pd.DataFrame]:
+    """The paper's rule over thresholds, by row of the network, as `run` left it."""
+    table = pd.read_csv(study.evaluation(name) / "thresholds.csv")
+    rows = table[table["split"] == split].groupby("row", sort=False)
+    return {row: curve.drop(columns=["split", "row"]) for row, curve in rows}
 
 
 def _submit(split: Split, options: Boxes, folder: Path, figures: dict | None) -> None:

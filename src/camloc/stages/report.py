@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from camloc import predictions, tables
+from camloc import paper, predictions, tables
 from camloc.anatomy import SIZES
 from camloc.claims import Claim, ledger
 from camloc.evaluation import (
@@ -19,9 +19,10 @@ from camloc.evaluation import (
     choice,
     over_thresholds,
 )
-from camloc.manifest import SPLITS, Manifest
+from camloc.manifest import SPLITS, Manifest, replacing
 from camloc.metrics import intervals
 from camloc.params import Evaluate
+from camloc.stages.evaluate import by_threshold
 from camloc.study import Study
 from camloc.tables import Rows, Spans
 
@@ -51,6 +52,7 @@ class Report:
     outcomes: dict[str, pd.DataFrame]
     choices: dict[str, pd.DataFrame]
     cells: dict[str, int]  # a side of each network's CAMs
+    curves: dict[str, pd.DataFrame]  # of each row the paper's rule over thresholds
     seeds: dict[str, list[str]]
     split: str
 
@@ -107,8 +109,42 @@ class Report:
 
     @property
     def claims(self) -> list[Claim]:
-        """The paper's claims with their verdicts on this study."""
-        return ledger(self.errors)
+        """The paper's claims with their verdicts on this study.
+
+        Where a line of params.yaml was trained from several seeds, it counts by the mean of them.
+        """
+        groups = {
+            name: [self.errors[member] for member in members if member in self.errors]
+            for name, members in self.seeds.items()
+        }
+        means = {name: sum(found) / len(found) for name, found in groups.items() if found}
+        return ledger(self.errors | means, {name: len(groups[name]) for name in means})
+
+    @property
+    def best(self) -> str | None:
+        """The network whose CAMs localize best; None where none of them could be scored."""
+        errors = {n: self.rows[self.split].get(n, {}).get("loc_err_top1") for n in self.cells}
+        known = {name: error for name, error in errors.items() if error is not None}
+        return min(known, key=known.get) if known else None
+
+    @property
+    def headline(self) -> str:
+        """What was run on what, and which row localizes best."""
+        classes = len(self.manifest.classes)
+        studied = (
+            f"{self.images:,} {self.split} images of {self.manifest.source} "
+            f"({classes} {'class' if classes == 1 else 'classes'})"
+        )
+        error = "loc_err_top1"
+        found = {row: e[error] for row, e in self.rows[self.split].items() if error in e}
+        if not found:
+            return f"On {studied}: no row localizes, since there are no boxes or no maps."
+        best = min(found, key=found.get)
+        low, high = self.spans[self.split][best][error]
+        return (
+            f"On {studied}, {paper.TITLES.get(best, best)} localizes best of {len(found)} rows: "
+            f"{found[best]:.1f} % top-1 localization error ({low:.1f} to {high:.1f})."
+        )
 
     @property
     def over_seeds(self) -> pd.DataFrame:
@@ -132,6 +168,9 @@ def run(study: Study, title: str, networks: dict, evaluate: dict, reports: Path)
     }
     (reports / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
     (reports / "summary.md").write_text(summary(report, title), encoding="utf-8")
+    with replacing(reports / "plots" / "thresholds") as folder:
+        for row, curve in report.curves.items():
+            curve.to_csv(folder / f"{row}.csv", index=False)
     return report
 
 
@@ -144,6 +183,7 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
     outcomes: dict[str, pd.DataFrame] = {}
     choices: dict[str, pd.DataFrame] = {}
     cells: dict[str, int] = {}
+    curves: dict[str, pd.DataFrame] = {}
     for name in networks:
         folder = study.evaluation(name)
         maps = predictions.read_maps(study.predictions(name) / options.split, "cam")
@@ -155,6 +195,7 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
         scores |= _read(folder / "protocols.json").get(options.split, {})
         for row in _read(folder / "errors.json").get(options.split, {}):
             outcomes[row] = pd.read_parquet(folder / f"{options.split}-{row}.parquet")
+        curves |= by_threshold(study, name, options.split)
         moved = folder / f"{options.split}-deviations.parquet"
         if moved.is_file():
             choices[name] = pd.read_parquet(moved)
@@ -176,7 +217,7 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
         choices[name] = pd.concat([moved, _trained_choices(name, networks, errors)])
     seeds = {members[0]: members for members in alike(networks, "seed")}
     return Report(
-        manifest, rows, spans, errors, scores, located, choices, cells, seeds, options.split
+        manifest, rows, spans, errors, scores, located, choices, cells, curves, seeds, options.split
     )
 
 
@@ -234,7 +275,7 @@ accuracy (Acc, PxAP).
 
 A claim holds if the 95 % interval of every comparison lies where the claim puts it, it does not
 hold if some interval lies wholly elsewhere, and otherwise this study cannot tell; where a row was
-not run there is no image to tell by. One training run each: the intervals do not hold how much
+not run there is no image to tell by. Seeds are training runs: the intervals do not hold how much
 another one would differ. Shares of objects and parts are of what is above the paper's threshold.
 
 {_verdicts(report)}

@@ -1,0 +1,174 @@
+"""Two revisions of a study side by side: what was changed, and what it did to the errors."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
+from jinja2 import Environment, FileSystemLoader
+from ruamel.yaml import YAML
+from scmrepo.exceptions import RevError
+
+from camloc import charts, figures, tables
+from camloc.errors import UserError
+from camloc.metrics import bootstrap, interval, resampled_means
+from camloc.report import TEMPLATES
+
+WORKSPACE = "workspace"
+METRICS = "reports/metrics.json"
+TITLES = {
+    "cls_err_top1": "Classification error, top-1",
+    "cls_err_top5": "Classification error, top-5",
+    "loc_err_top1": "Localization error, top-1",
+    "loc_err_top5": "Localization error, top-5",
+    "loc_err_gt_known": "Localization error, GT-known",
+}
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A study as some commit, branch, experiment or the working tree holds it.
+
+    `rows` are the errors in percent; `images` the errors image by image, of the rows whose
+    evaluation is in DVC's cache; `data` is the fingerprint of the data set, or None.
+    """
+
+    name: str
+    params: dict
+    rows: dict[str, dict[str, float]]
+    images: dict[str, pd.DataFrame]
+    data: str | None
+
+
+def read_revision(root: Path, name: str) -> Revision:
+    """The results that a revision holds.
+
+    Args:
+        name: anything that Git resolves, a DVC experiment's name, or `workspace`.
+
+    Raises:
+        UserError: there is no such revision, or it holds no results.
+    """
+    try:
+        files = DVCFileSystem(str(root), rev=None if name == WORKSPACE else name)
+        rows = json.loads(files.read_text(METRICS))
+        params = YAML(typ="safe").load(files.read_text("params.yaml"))
+    except RevError:
+        raise UserError(
+            f"no revision {name!r}; give a commit, a branch, an experiment (`dvc exp show` lists "
+            f"them) or `{WORKSPACE}`"
+        ) from None
+    except FileNotFoundError:
+        raise UserError(
+            f"revision {name!r} holds no {METRICS}; run `make repro` there and commit, or use "
+            "`dvc exp run`"
+        ) from None
+    return Revision(name, params, rows, *_cached(files, params, rows))
+
+
+def _cached(files: DVCFileSystem, params: dict, rows: dict) -> tuple[dict, str | None]:
+    """Errors image by image and the data set's fingerprint, as far as DVC has them."""
+    split = params.get("evaluate", {}).get("split", "val")
+    try:
+        fingerprint = files.read_text("data/manifest/dataset.json")
+        images = {}
+        for path in files.glob(f"data/evaluation/*/{split}-*.parquet"):
+            row = path.rsplit("/", 1)[1].removeprefix(f"{split}-").removesuffix(".parquet")
+            if row in rows:
+                with files.open(path) as file:
+                    images[row] = pd.read_parquet(file).set_index("image")
+    except (FileNotFoundError, DvcException):
+        return {}, None
+    return images, fingerprint
+
+
+def changed_params(a: dict, b: dict) -> pd.DataFrame:
+    """Keys of params.yaml that differ, with their values in either."""
+    flat = [_flat(tree) for tree in (a, b)]
+    keys = sorted(set(flat[0]) | set(flat[1]))
+    lines = {
+        key: {"A": str(flat[0].get(key, tables.NONE)), "B": str(flat[1].get(key, tables.NONE))}
+        for key in keys
+        if flat[0].get(key) != flat[1].get(key)
+    }
+    return pd.DataFrame.from_dict(lines, orient="index", columns=["A", "B"]).rename_axis("key")
+
+
+def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
+    """One error of every row that either revision has, in percent, and B less A in points.
+
+    Where both revisions scored the same images of the same data, the difference is paired;
+    elsewhere its interval is of two independent samples. A dash where the results image by image
+    are not in the cache.
+    """
+    lines = {}
+    for row in dict.fromkeys([*a.rows, *b.rows]):
+        values = [r.rows.get(row, {}).get(error) for r in (a, b)]
+        if values == [None, None]:
+            continue
+        samples = [r.images.get(row, pd.DataFrame()).get(error) for r in (a, b)]
+        line: dict[str, object] = {}
+        for title, value, sample in zip("AB", values, samples, strict=True):
+            span = tables.NONE if sample is None else tables.span(*bootstrap(100 * sample))
+            line |= {title: float("nan") if value is None else value, f"{title} interval": span}
+        line["difference"] = line["B"] - line["A"]
+        low, high, paired = _spread(*samples, same=a.data == b.data)
+        line |= {"difference interval": tables.signed(low, high), "images": paired}
+        lines[row] = line | {"low": low, "high": high}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
+def _spread(a: pd.Series | None, b: pd.Series | None, same: bool) -> tuple[float, float, str]:
+    """The interval of the mean of B less A in points, and how it was taken."""
+    if a is None or b is None:
+        return float("nan"), float("nan"), tables.NONE
+    if same and set(a.index) == set(b.index):
+        return *bootstrap(100 * (b - a)), f"{len(a):,}, paired"
+    drawn = resampled_means(100 * b, seed=1) - resampled_means(100 * a, seed=0)
+    return *interval(drawn), f"{len(a):,} and {len(b):,}, not paired"
+
+
+def compare(root: Path, first: str, second: str) -> Path:
+    """Write `reports/compare.html` of two revisions.
+
+    Raises:
+        UserError: a revision that is unknown or holds no results.
+    """
+    a, b = read_revision(root, first), read_revision(root, second)
+    found = {error: differences(a, b, error) for error in TITLES}
+    found = {error: table for error, table in found.items() if len(table)}
+    shown = [
+        tables.show(table.drop(columns=["low", "high"]), f"{TITLES[error]} (%)")
+        for error, table in found.items()
+    ]
+    chart = figures.show(
+        charts.differences({TITLES[error]: table for error, table in found.items()}),
+        alt=f"How each row's errors differ between {first} and {second}, with intervals.",
+        caption=f"Errors of B ({second}) less those of A ({first}): to the left B errs less.",
+    )
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    page = templates.get_template("compare.html.j2").render(
+        study=b.params.get("study", ""),
+        title=f"{first} against {second}",
+        first=first,
+        second=second,
+        same=a.data == b.data and a.data is not None,
+        changed=tables.show(changed_params(a.params, b.params), "Parameters that differ"),
+        chart=chart,
+        tables=shown,
+    )
+    target = root / "reports" / "compare.html"
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    """A tree of dictionaries as one, keys joined by dots."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -1,0 +1,119 @@
+"""The explorer: a page on which readers move the threshold themselves.
+
+It holds some pictures of the reported split, the stored low-resolution maps of their leading
+classes from every row, and a script that does what `camloc.boxes.boxes_from_maps` does.
+"""
+
+import base64
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from camloc import predictions
+from camloc.evaluation import row_name
+from camloc.manifest import BOX_COLUMNS, Manifest
+from camloc.params import Params
+from camloc.study import Study
+
+BUDGET = 4_000_000  # bytes of pictures and maps, so that the page stays under 5 MB
+IMAGES = 300
+SIDE = 256  # of the pictures shown; boxes are computed at the image's own size
+LEADING = 5  # classes of each image, and those that it holds
+
+
+def contents(study: Study, params: Params) -> dict:
+    """What the page's script reads.
+
+    Returns:
+        `classes` (names), `images` (`name`, `picture`, `width`, `height`, `label` and `boxes` as
+        index of the class and corners), `rows` (`name`, `height`, `width`, `maps` as base64 of
+        float16, and of each image its `stored` classes as index, rank and score, in the order of
+        the maps), `threshold`, `iou`, `colours`, and of how many images these are a draw, `of`.
+    """
+    manifest = Manifest.load(study.manifest).with_truth(study.truth)
+    split = params.evaluate.split
+    rows = [
+        (row_name(name, method), study.predictions(name) / split, method)
+        for name in (*params.originals, *params.models)
+        for method in predictions.methods_of(study.predictions(name) / split)
+    ]
+    images = manifest.split(split)
+    number = {wnid: i for i, wnid in enumerate(manifest.wnids)}
+    drawn = images.sample(_affordable(rows, len(images)), random_state=params.seed)
+    chosen = drawn.sort_values("image", ignore_index=True)
+    boxes = manifest.boxes[manifest.boxes["image"].isin(chosen["image"])]
+    return {
+        "classes": [manifest.short_name(wnid) for wnid in manifest.wnids],
+        "images": [_image(manifest, image, boxes, number) for _, image in chosen.iterrows()],
+        "rows": [_row(*row, chosen["image"], boxes, number) for row in rows],
+        "threshold": params.boxes.threshold,
+        "iou": params.evaluate.iou,
+        "colours": _colours(),
+        "of": len(images),
+    }
+
+
+def _affordable(rows: list[tuple[str, Path, str]], images: int) -> int:
+    """How many images the page can hold."""
+    cells = sum(
+        np.prod(predictions.read_maps(folder, method).shape[2:]) for _, folder, method in rows
+    )
+    each = 15_000 + 4 / 3 * 2 * (LEADING + 1) * cells  # a picture, and maps as base64
+    return int(min(images, IMAGES, BUDGET // each))
+
+
+def _image(manifest: Manifest, image: pd.Series, boxes: pd.DataFrame, number: dict) -> dict:
+    own = boxes[boxes["image"] == image["image"]]
+    return {
+        "name": image["image"],
+        "picture": _picture(manifest.root / image["path"]),
+        "width": int(image["width"]),
+        "height": int(image["height"]),
+        "label": number.get(image["wnid"], -1),
+        "boxes": [
+            [number[wnid], *map(int, corners)] for _, wnid, *corners in own[BOX_COLUMNS].to_numpy()
+        ],
+    }
+
+
+def _picture(path: Path) -> str:
+    """The picture as JPEG, at most `SIDE` pixels a side, as a data URI."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    scale = min(1.0, SIDE / max(picture.shape[:2]))
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def _row(
+    name: str, folder: Path, method: str, images: pd.Series, boxes: pd.DataFrame, number: dict
+) -> dict:
+    """One row's maps of the leading classes of the images and of those that they hold."""
+    stored = predictions.read(folder)
+    held = pd.MultiIndex.from_frame(boxes[["image", "wnid"]])
+    is_held = pd.MultiIndex.from_frame(stored[["image", "wnid"]]).isin(held)
+    keep = stored["image"].isin(images) & ((stored["rank"] <= LEADING) | is_held)
+    stored = stored[keep].sort_values(["image", "rank"])
+    maps = predictions.read_maps(folder, method)
+    low: NDArray[np.float16] = maps.reshape(-1, *maps.shape[2:])[stored.index]
+    by_image = {
+        image: [[number[w], int(r), round(float(s), 4)] for w, r, s in own.to_numpy()]
+        for image, own in stored.set_index("image").groupby(level=0, sort=False)
+    }
+    return {
+        "name": name,
+        "height": low.shape[1],
+        "width": low.shape[2],
+        "maps": base64.b64encode(low.astype("<f2").tobytes()).decode(),
+        "stored": [by_image[image] for image in images],
+    }
+
+
+def _colours() -> list[list[int]]:
+    """The colours of the maps, from the lowest value to the highest, 64 of them."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0, 1, 64))[:, :3]
+    return np.round(255 * shades).astype(int).tolist()

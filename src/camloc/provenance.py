@@ -1,0 +1,75 @@
+"""Where a result comes from: the machine, the versions and the commit that made it, and its cost.
+
+Each executed notebook carries this in its metadata, so that a result that was taken from a cache
+still tells where it was computed.
+"""
+
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "opencv-python-headless", "papermill", "dvc")
+
+
+def provenance(root: Path) -> dict:
+    """`machine`, `versions` and `commit`, texts to be read by people."""
+    return {"machine": machine(), "versions": versions(), "commit": commit(root)}
+
+
+def machine() -> str:
+    """Processor, cores, memory and accelerators in words."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [_processor(), f"{cores} cores", f"{memory:.0f} GiB memory", platform.system()]
+    return ", ".join([*parts, *_accelerators()])
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that results depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def commit(root: Path) -> str:
+    """The commit of the working tree, with a `+` where tracked files differ from it."""
+    head = _output("git", "-C", str(root), "rev-parse", "--short=10", "HEAD")
+    if not head:
+        return "no commit"
+    changed = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+    written = ("reports/", "dvc.lock")  # by the pipeline: no change to what wrote it
+    own = [line for line in changed.splitlines() if not line[3:].startswith(written)]
+    return head + ("+" if own else "")
+
+
+def children_cost() -> tuple[float, float]:
+    """Processor seconds of the child processes that have ended, and the peak memory (MiB) of the
+    largest of them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    unit = 2**20 if platform.system() == "Darwin" else 2**10  # bytes there, KiB elsewhere
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / unit
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.is_file() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _accelerators() -> list[str]:
+    if not shutil.which("nvidia-smi"):
+        return []
+    return _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+
+
+def _output(*command: str) -> str:
+    """What a command prints; nothing where it fails or is missing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.rstrip("\n") if done.returncode == 0 else ""
