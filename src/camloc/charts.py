@@ -132,7 +132,10 @@ def claims(ledger: Sequence[Claim]) -> Figure:
     panel.axvline(0, color=INK, linewidth=0.8)
     names = [f"{claim.number}. {comparison.what}" for claim, comparison in known]
     panel.set_yticks(range(len(known)), names, fontsize=8)
-    panel.set(xlabel="difference (points)", xlim=(-reach, reach))
+    panel.set_xscale("symlog", linthresh=10)  # most differ little, a few much
+    panel.set(xlabel="difference (points; beyond 10 on a logarithmic scale)", xlim=(-reach, reach))
+    ticks = [t for t in (-100, -30, -10, -5, -2, 0, 2, 5, 10, 30, 100) if abs(t) <= reach]
+    panel.set_xticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
     panel.invert_yaxis()
     panel.grid(axis="y", visible=False)
     by_verdict = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))

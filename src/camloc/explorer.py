@@ -38,7 +38,7 @@ def contents(study: Study, params: Params) -> dict:
     split = params.evaluate.split
     rows = [
         (row_name(name, method), study.predictions(name) / split, method)
-        for name in (*params.originals, *params.models)
+        for name in (*params.models, *params.originals)
         for method in predictions.methods_of(study.predictions(name) / split)
     ]
     images = manifest.split(split)

@@ -127,7 +127,12 @@ def _between(chapters: list[Chapter]) -> Iterator[tuple[Chapter | None, Chapter,
 
 def _body(notebook: NotebookNode) -> str:
     """The cells as HTML; default parameters are left out where the run brought its own."""
-    exporter = HTMLExporter(template_name="chapter", extra_template_basedirs=[str(TEMPLATES)])
+    exporter = HTMLExporter(
+        template_name="chapter",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
     tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     body, _ = exporter.from_notebook_node(notebook, {"injected": "injected-parameters" in tags})
     return body

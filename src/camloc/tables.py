@@ -1,5 +1,6 @@
 """The paper's tables with the study's figures beside them."""
 
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 
@@ -17,6 +18,7 @@ Rows = dict[str, Errors]
 Spans = dict[str, dict[str, tuple[float, float]]]
 NOT_RUN = float("nan")
 NONE = "–"  # where there is no figure
+ERRORS = {"loc_err_top1": "top-1", "loc_err_top5": "top-5", GT_KNOWN: "GT-known"}
 
 
 def table_1(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
@@ -78,7 +80,8 @@ def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]
     lines = []
     for first, second in pairs:
         line: dict[str, object] = {"rows": f"{first} − {second}"}
-        for name, title in (("loc_err_top1", "top-1"), (GT_KNOWN, "GT-known")):
+        for name in ("loc_err_top1", GT_KNOWN):
+            title = ERRORS[name]
             moved = pd.Series(dtype=float)
             if name in errors[first] and name in errors[second]:
                 moved = 100 * (errors[first][name] - errors[second][name]).dropna()
@@ -116,7 +119,7 @@ def verdicts(ledger: Sequence[Claim]) -> HTML:
         tests = "".join(f"<li>{escape(_told(c))}</li>" for c in claim.comparisons)
         items.append(
             f'<li value="{claim.number}" class="{claim.verdict.replace(" ", "-")}">'
-            f"<strong>{claim.verdict}</strong> {escape(claim.text)} "
+            f"<strong>{claim.verdict.capitalize()}</strong> {escape(claim.text)} "
             f'<a href="#fig-{claim.figure}">Figure for claim {claim.number}</a>'
             f"<details><summary>{_tests(len(claim.comparisons))}</summary>"
             f"<ul>{tests}</ul></details></li>"
@@ -186,7 +189,7 @@ def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
     """What each choice of the evaluation moves (see `camloc.evaluation.deviations`)."""
     table = pd.DataFrame(index=changes.index)
     for name in [c for c in changes if " " not in c]:
-        title = name.replace("loc_err_", "").replace("_", "-")
+        title = ERRORS[name]
         table[title] = changes[name]
         table[f"{title} interval"] = _ranges(changes, name, span)
         if f"{name} change" in changes:
@@ -234,8 +237,8 @@ def show(table: pd.DataFrame, caption: str, decimals: int = 1) -> HTML:
     shown = formatted(table, decimals)
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in shown)
     lines = [
-        f'<tr><th scope="row">{escape(str(row))}</th>'
-        + "".join(f"<td>{escape(value)}</td>" for value in line)
+        f'<tr><th scope="row">{_parts(str(row))}</th>'
+        + "".join(f"<td>{_parts(value)}</td>" for value in line)
         + "</tr>"
         for row, line in zip(shown.index, shown.to_numpy(), strict=True)
     ]
@@ -247,6 +250,12 @@ def show(table: pd.DataFrame, caption: str, decimals: int = 1) -> HTML:
         f'<thead><tr><th scope="col">{corner}</th>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _parts(text: str) -> str:
+    """A cell as HTML: a row's name on a line of its own, an interval not broken into lines."""
+    marked = re.sub(r"\(`([^`]+)`\)", r"<code>\1</code>", escape(text))
+    return re.sub(r"(\([^()]* to [^()]*\))", r'<span class="interval">\1</span>', marked)
 
 
 def markdown(table: pd.DataFrame) -> str:

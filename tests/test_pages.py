@@ -1,0 +1,247 @@
+"""The report's pages in a real browser: offline, whole, accessible, and an explorer that is right.
+
+They are rendered here from the committed notebooks; with `CAMLOC_REPORT=reports` in the
+environment the finished report in that folder is looked at instead.
+"""
+
+import base64
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import pytest
+
+from camloc import explorer, params, predictions
+from camloc.boxes import boxes_from_maps
+from camloc.manifest import Manifest
+from camloc.metrics import iou
+from camloc.report import contents, render
+from camloc.stages import data
+from camloc.study import Study, repository_root
+
+ROOT = repository_root()
+SMOKE = params.load(ROOT / "params" / "smoke.yaml")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+EVIL = "<script>document.title = 'evil'</script> $x$ & co"
+
+
+def made_study(root: Path) -> None:
+    """What the explorer needs of a study: pictures, one class with a nasty name, random maps."""
+    study = Study(root / "data")
+    data.run(study, {"source": "shapes", "train": 24, "val": 6, "test": 12}, seed=1)
+    dataset = study.manifest / "dataset.json"
+    first = next(iter(Manifest.load(study.manifest).classes.values()))
+    escaped = EVIL.replace('"', '\\"')
+    dataset.write_text(dataset.read_text().replace(f'"{first}"', f'"{escaped}"'))
+    manifest = Manifest.load(study.manifest)
+    rng = np.random.default_rng(0)
+    for name, side in (("googlenet", 3), ("googlenet-gap", 5), ("googlenet-gmp", 5)):
+        images = manifest.split("test")["image"]
+        shape = (len(images), len(manifest.classes))
+        writer = predictions.MapWriter(study.predictions(name) / "test", images, manifest.wnids)
+        classes = rng.permuted(np.tile(np.arange(shape[1]), (shape[0], 1)), axis=1)
+        ranks = np.tile(np.arange(1, shape[1] + 1), (shape[0], 1))
+        scores = np.sort(rng.dirichlet(np.ones(shape[1]), shape[0]), axis=1)[:, ::-1]
+        writer.write(classes, ranks, scores, {"cam": rng.standard_normal((*shape, side, side))})
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    """The folder of index.html."""
+    if given := os.environ.get("CAMLOC_REPORT"):
+        return Path(given).resolve()
+    root = tmp_path_factory.mktemp("study")
+    for name in ("dvc.yaml", "params/smoke.yaml"):
+        shutil.copy(ROOT / name, root / ("params.yaml" if "smoke" in name else name))
+    made_study(root)
+    executed = root / "reports" / "notebooks"
+    executed.mkdir(parents=True)
+    for _, _, stem in contents(SMOKE):
+        notebook = re.match(r"\d\d_[a-z]+", stem).group()
+        shutil.copy(ROOT / "notebooks" / f"{notebook}.ipynb", executed / f"{stem}.ipynb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        render(SMOKE)
+    return root / "reports"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as started:
+        # A sandbox cannot be set up by root, as whom containers run.
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport=DESKTOP)
+    yield context.new_page()
+    context.close()
+
+
+def pages_of(report: Path) -> list[Path]:
+    return [report / "index.html", *sorted((report / "html").glob("*.html"))]
+
+
+def test_index_leads_to_every_page(report):
+    index = (report / "index.html").read_text()
+    assert all(f'href="html/{path.name}"' in index for path in pages_of(report)[1:])
+
+
+def test_pages_load_from_disk_without_errors_or_outside_requests(report, page):
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    for path in pages_of(report):
+        page.goto(path.as_uri())
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_every_image_loads_and_has_alt_text_of_its_own(report, page):
+    for path in pages_of(report):
+        page.goto(path.as_uri())
+        images = page.eval_on_selector_all("img", "all => all.map(i => [i.alt, i.naturalWidth])")
+        alts = [alt for alt, _ in images]
+        assert all(alts) and all(width > 0 for _, width in images), path.name
+        if path.name != "index.html":  # whose thumbnails repeat the notebooks' figures
+            assert len(set(alts)) == len(alts), path.name
+
+
+def test_links_lead_somewhere(report, page):
+    found, ids = {}, {}
+    for path in pages_of(report):
+        page.goto(path.as_uri())
+        links = page.eval_on_selector_all("a[href]", "all => all.map(a => a.href)")
+        found[path.name] = [urlsplit(link) for link in links]
+        names = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+        assert len(names) == len(set(names)), path.name
+        ids[str(path)] = set(names)
+    for name, links in found.items():
+        for link in links:
+            target = unquote(link.path)
+            assert target in ids, f"{name}: {link.geturl()}"
+            assert not link.fragment or unquote(link.fragment) in ids[target], link.geturl()
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_pages_hold_without_scrolling_sideways(report, page, size):
+    page.set_viewport_size(size)
+    for path in pages_of(report):
+        page.goto(path.as_uri())
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= size["width"], path.name
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(report, page, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    for path in one_of_each_kind(report):
+        page.goto(path.as_uri())
+        page.eval_on_selector_all("details", "all => all.forEach(d => { d.open = true; })")
+        faults = [
+            f"{path.name}: {fault['id']}: {fault['nodes'][0]['html'][:200]}"
+            for fault in axe.run(page).response["violations"]
+            if fault["impact"] in ("serious", "critical")
+        ]
+        assert faults == []
+
+
+def one_of_each_kind(report: Path) -> list[Path]:
+    """The index, the explorer and one page of each notebook."""
+    kinds = {re.match(r"(\d\d_)?[a-z]+", path.name).group(): path for path in pages_of(report)}
+    return list(kinds.values())
+
+
+def test_code_is_folded_and_one_click_away(report, page):
+    page.goto((report / "html" / "00_data.html").as_uri())
+    code = page.locator("details.code pre").last
+    assert not code.is_visible()
+    page.locator("details.code summary").last.click()
+    assert code.is_visible()
+
+
+def test_chapters_lead_to_their_neighbours(report, page):
+    page.goto((report / "html" / "05_report.html").as_uri())
+    page.get_by_role("link", name="Data →").first.click()
+    assert page.url.endswith("00_data.html")
+    page.get_by_role("link", name="← Report").first.click()
+    assert page.url.endswith("05_report.html")
+
+
+def test_names_are_shown_as_they_are_and_never_run(report, page):
+    if "CAMLOC_REPORT" in os.environ:
+        pytest.skip("the given report has no nasty names")
+    page.goto((report / "html" / "explorer.html").as_uri())
+    assert EVIL in page.evaluate("data.classes")
+    shown = page.evaluate("[...document.querySelectorAll('option')].map(o => o.textContent)")
+    assert any(EVIL in text for text in shown)
+    assert page.title() != "evil"
+
+
+def test_explorer_shows_the_box_and_iou_that_camloc_computes(report, page):
+    page.goto((report / "html" / "explorer.html").as_uri())
+    shown = page.evaluate("data")
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        i, r = rng.integers(len(shown["images"])), rng.integers(len(shown["rows"]))
+        image, row = shown["images"][i], shown["rows"][r]
+        k = rng.integers(len(row["stored"][i]))
+        percent = int(rng.integers(0, 101))
+        page.select_option("#image", str(i))
+        page.wait_for_function("picture.complete && full !== null")
+        page.select_option("#row", str(r))
+        page.select_option("#class", str(k))
+        page.locator("#threshold").fill(str(percent))
+        start = sum(len(stored) for stored in row["stored"][:i]) + k
+        maps = np.frombuffer(base64.b64decode(row["maps"]), "<f2")
+        low = maps.reshape(-1, row["height"], row["width"])[start : start + 1]
+        box = boxes_from_maps(low, np.array([[image["width"], image["height"]]]), percent / 100)
+        assert page.inner_text("#box") == ", ".join(map(str, box[0]))
+        own = np.array([b[1:] for b in image["boxes"] if b[0] == row["stored"][i][k][0]])
+        if len(own):
+            best = iou(np.repeat(box, len(own), axis=0), own).max()
+            assert abs(float(page.inner_text("#iou")) - best) <= 0.0005 + 1e-9
+        else:
+            assert page.inner_text("#iou").startswith("none")
+
+
+def test_explorer_answers_to_keyboard_and_mouse(report, page):
+    page.goto((report / "html" / "explorer.html").as_uri())
+    assert page.inner_text("#percent") == "20 %"
+    page.focus("#threshold")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#percent") == "21 %"
+    first = page.input_value("#image")
+    page.focus("#after")
+    page.keyboard.press("Enter")
+    second = page.input_value("#image")
+    assert second != first
+    page.click("#before")
+    assert page.input_value("#image") == first
+    box = page.locator("#threshold").bounding_box()
+    before = page.inner_text("#box")
+    page.mouse.click(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
+    assert page.inner_text("#box") != before
+
+
+def test_explorer_fits_its_budget_whatever_the_study(monkeypatch):
+    """Maps of 56×56 of three rows, as the saliency of ILSVRC's networks has them."""
+    monkeypatch.setattr(
+        predictions, "read_maps", lambda folder, method: np.zeros((9, 6, 56, 56), np.float16)
+    )
+    count = explorer._affordable([("row", Path(), "backprop")] * 3, 50_000)
+    assert count >= 20
+    assert count * 3 * 6 * 56 * 56 * 2 * 4 / 3 < explorer.BUDGET
