@@ -5,6 +5,7 @@ import pytest
 
 from camloc import charts
 from camloc.anatomy import KINDS
+from camloc.claims import Claim, Comparison
 
 ROWS = {"a": {"x": 40.0}, "b": {"x": 30.0}, "c": {"y": 1.0}, "box": {"x": 50.0}}
 SPANS = {"a": {"x": (35.0, 46.0)}, "b": {"x": (28.0, 33.0)}}
@@ -31,3 +32,28 @@ def test_extent_is_in_percent_of_the_images_that_have_masks():
     assert panel.get_legend_handles_labels()[1] == ["a"]
     point = panel.get_lines()[0]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((30, 50))
+
+
+def test_every_measured_comparison_has_its_effect_and_the_range_it_is_claimed_in():
+    held = Comparison("less", -3.0, -4.0, -2.0, 10, 1, float("-inf"), 0)
+    unknown = Comparison("not run", float("nan"), float("nan"), float("nan"), 0, 1, 0, 1)
+    panel = charts.claims([Claim(5, "claims", "", [held, unknown])]).axes[0]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["5. less"]
+    assert panel.get_lines()[0].get_xdata()[0] == -3
+    (claimed,) = panel.patches
+    assert claimed.get_x() + claimed.get_width() == 0
+
+
+def test_threshold_that_was_chosen_is_marked():
+    curve = pd.DataFrame(
+        {"threshold": [0, 0.5], "loc_err_gt_known": [60.0, 40], "low": [50.0, 30], "high": [70, 50]}
+    )
+    panel = charts.by_threshold({"a": curve}, 0.2).axes[0]
+    shown = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    assert list(shown["a"].get_ydata()) == [60, 40]
+    assert shown["chosen: 20 %"].get_xdata()[0] == 20
+
+
+def test_parameters_are_divided_by_part():
+    panel = charts.parameters({"kept": 2e6, "cut off": 3e6}, {"kept": 2e6, "new": 1e6}).axes[0]
+    assert [bar.get_width() for bar in panel.patches] == [2, 2, 3, 0, 0, 1]

@@ -76,4 +76,12 @@ def test_classes_point_at_their_objects_where_both_were_seen():
 
 def test_interval_that_touches_a_bound_is_no_verdict():
     for low, high in ((-3.0, 0.0), (0.0, 3.0), (-1.0, 1.0)):
-        assert Comparison("", 0.0, low, high, 9, -np.inf, 0).verdict == CANNOT_TELL
+        assert Comparison("", 0.0, low, high, 9, 1, -np.inf, 0).verdict == CANNOT_TELL
+
+
+def test_rows_of_several_seeds_say_how_many():
+    images = rows(googlenet_gap=0.3)
+    found = {c.number: c for c in ledger(images, {"googlenet-gap": 3, "googlenet": 2})}
+    assert found[9].comparisons[0].seeds == 2  # the fewer of the two rows'
+    assert found[5].comparisons[0].seeds == 1
+    assert found[11].comparisons[0].seeds == 3

@@ -89,6 +89,16 @@ def test_network_with_cams_and_saliency_gives_two_rows(manifest, store):
     }
 
 
+def test_papers_rule_is_shown_at_other_thresholds(manifest, store):
+    """Of a and b, which have boxes: a map of 1 and 0 gives its half at thresholds from 0.25 on."""
+    folder = store(classes=[[0, 1], [1, 0], [2, 0], [2, 1]], cam=MAPS)
+    options = Boxes(threshold=0.5)
+    (row,) = evaluate_split(Split(folder, manifest, "test"), "googlenet", options, iou=0.5)
+    curve = row.by_threshold.set_index("threshold")["loc_err_gt_known"]
+    assert curve.loc[0.5] == row.figures["loc_err_gt_known"] == 0
+    assert len(curve) == 20 and curve.index[0] == 0 and curve.index[-1] == 0.95
+
+
 def test_network_without_maps_is_only_classified(manifest, store):
     rows = rows_of(store(), manifest, "alexnet")
     assert list(rows) == ["alexnet"]
@@ -291,8 +301,8 @@ def test_choice_has_its_errors_and_its_paired_difference():
     assert moved["loc_err_top1"].tolist() == [25, 50]
     assert moved["loc_err_top1 change"].tolist() == [0, 25]
     shown = tables.formatted(tables.moved_by_choices(moved))
-    assert list(shown) == ["top1", "top1 difference"]
-    assert shown.loc["this study", "top1 difference"] == "+0.0 (+0.0 to +0.0)"
+    assert list(shown) == ["top-1", "top-1 difference"]
+    assert shown.loc["this study", "top-1 difference"] == "+0.0 (+0.0 to +0.0)"
 
 
 def test_interval_stands_in_brackets_behind_its_figure():

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
+from dvc.scm import RevError
 from jinja2 import Environment, FileSystemLoader
 from ruamel.yaml import YAML
-from scmrepo.exceptions import RevError
 
 from camloc import charts, figures, tables
 from camloc.errors import UserError
