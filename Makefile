@@ -9,7 +9,7 @@ FOLDER ?=
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 
-.PHONY: help setup repro test test-package test-notebooks compare lab notebooks lint bench clean
+.PHONY: help setup repro test test-package test-notebooks compare pages lab notebooks lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-notebooks: setup
 compare: setup ## one page of two revisions with their differences: A=commit, branch or experiment, B=…
 	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))
 	$(RUN) camloc compare "$(A)" "$(B)"
+
+pages: setup ## open every page of the finished report in headless Chromium and check it
+	CAMLOC_REPORT=reports $(RUN) pytest tests/test_pages.py
 
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks

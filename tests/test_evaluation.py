@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from camloc import anatomy, paper, tables
-from camloc.evaluation import Split, baseline_rows, choice, evaluate_split, row_name
+from camloc.evaluation import Split, baseline_rows, choice, evaluate_split
 from camloc.manifest import Manifest
 from camloc.params import Boxes
-from camloc.predictions import MapWriter
+from camloc.predictions import MapWriter, row_name
 
 WNIDS = ["n1", "n2", "n3"]
 LEFT, RIGHT = [0, 0, 9, 9], [10, 0, 19, 9]

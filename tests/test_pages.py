@@ -8,19 +8,25 @@ import base64
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from dvc.repo import Repo
 
 from camloc import explorer, params, predictions
 from camloc.boxes import boxes_from_maps
+from camloc.compare import compare
 from camloc.manifest import Manifest
 from camloc.metrics import iou
 from camloc.report import contents, render
 from camloc.stages import data
 from camloc.study import Study, repository_root
+from made import store_random_maps
 
 ROOT = repository_root()
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
@@ -37,17 +43,8 @@ def made_study(root: Path) -> None:
     first = next(iter(Manifest.load(study.manifest).classes.values()))
     escaped = EVIL.replace('"', '\\"')
     dataset.write_text(dataset.read_text().replace(f'"{first}"', f'"{escaped}"'))
-    manifest = Manifest.load(study.manifest)
-    rng = np.random.default_rng(0)
     for name, side in (("googlenet", 3), ("googlenet-gap", 5), ("googlenet-gmp", 5)):
-        images = manifest.split("test")["image"]
-        shape = (len(images), len(manifest.classes))
-        writer = predictions.MapWriter(study.predictions(name) / "test", images, manifest.wnids)
-        classes = rng.permuted(np.tile(np.arange(shape[1]), (shape[0], 1)), axis=1)
-        ranks = np.tile(np.arange(1, shape[1] + 1), (shape[0], 1))
-        scores = np.sort(rng.dirichlet(np.ones(shape[1]), shape[0]), axis=1)[:, ::-1]
-        writer.write(classes, ranks, scores, {"cam": rng.standard_normal((*shape, side, side))})
-        writer.close()
+        store_random_maps(study, name, side)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +63,22 @@ def report(tmp_path_factory) -> Path:
         shutil.copy(ROOT / "notebooks" / f"{notebook}.ipynb", executed / f"{stem}.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        render(SMOKE)
+        render(SMOKE.model_copy(update={"study": EVIL}))
+        compared(root)
     return root / "reports"
+
+
+def compared(root: Path) -> None:
+    """A page of two revisions: one committed, one in the working tree."""
+    metrics = root / "reports" / "metrics.json"
+    metrics.write_text('{"googlenet-gap": {"loc_err_top1": 50.0}}')
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    Repo.init(str(root)).close()
+    subprocess.run(["git", "add", "--force", str(metrics), "params.yaml"], check=True)
+    subprocess.run(["git", *author, "commit", "--quiet", "-m", "first"], check=True)
+    metrics.write_text('{"googlenet-gap": {"loc_err_top1": 40.0}}')
+    compare(root, "HEAD", "workspace")
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +101,13 @@ def page(browser):
 
 
 def pages_of(report: Path) -> list[Path]:
-    return [report / "index.html", *sorted((report / "html").glob("*.html"))]
+    """The index first."""
+    return [*sorted(report.glob("*.html"), reverse=True), *sorted((report / "html").glob("*.html"))]
 
 
 def test_index_leads_to_every_page(report):
     index = (report / "index.html").read_text()
-    assert all(f'href="html/{path.name}"' in index for path in pages_of(report)[1:])
+    assert all(f'href="html/{path.name}"' in index for path in (report / "html").glob("*.html"))
 
 
 def test_pages_load_from_disk_without_errors_or_outside_requests(report, page):
@@ -188,7 +200,9 @@ def test_names_are_shown_as_they_are_and_never_run(report, page):
     assert EVIL in page.evaluate("data.classes")
     shown = page.evaluate("[...document.querySelectorAll('option')].map(o => o.textContent)")
     assert any(EVIL in text for text in shown)
-    assert page.title() != "evil"
+    for path in pages_of(report):
+        page.goto(path.as_uri())
+        assert EVIL in page.title() or path.name == "compare.html"
 
 
 def test_explorer_shows_the_box_and_iou_that_camloc_computes(report, page):
@@ -237,11 +251,22 @@ def test_explorer_answers_to_keyboard_and_mouse(report, page):
     assert page.inner_text("#box") != before
 
 
-def test_explorer_fits_its_budget_whatever_the_study(monkeypatch):
-    """Maps of 56×56 of three rows, as the saliency of ILSVRC's networks has them."""
-    monkeypatch.setattr(
-        predictions, "read_maps", lambda folder, method: np.zeros((9, 6, 56, 56), np.float16)
-    )
-    count = explorer._affordable([("row", Path(), "backprop")] * 3, 50_000)
-    assert count >= 20
-    assert count * 3 * 6 * 56 * 56 * 2 * 4 / 3 < explorer.BUDGET
+def test_pages_are_small_enough_to_be_read_anywhere(report):
+    limits = {"index.html": 2, "explorer.html": 5}  # MB; a chapter has 6
+    for path in pages_of(report):
+        assert path.stat().st_size < limits.get(path.name, 6) * 1e6, path.name
+
+
+def test_explorer_takes_no_more_pictures_than_its_page_can_hold(tmp_path, monkeypatch):
+    """Photographs as noisy as can be, and maps of 56×56 of three rows: ILSVRC's worst case."""
+    noise = np.random.default_rng(0).integers(0, 255, (375, 500, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "noise.png"), noise)
+    low = np.zeros((9, 6, 56, 56), np.float16)
+    monkeypatch.setattr(predictions, "read_maps", lambda folder, method: low)
+    drawn = pd.DataFrame({"image": map(str, range(400)), "path": "noise.png"})
+    manifest = Manifest("made", tmp_path, {}, drawn, drawn)
+    rows = [("row", tmp_path, "backprop")] * 3
+    pictures = explorer._affordable_pictures(manifest, drawn, rows)
+    maps = len(pictures) * 3 * 6 * 56 * 56 * 2 * 4 / 3
+    assert 10 < len(pictures) < 300
+    assert 0.9 * explorer.BUDGET < maps + sum(map(len, pictures.values())) <= explorer.BUDGET

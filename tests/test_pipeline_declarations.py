@@ -72,6 +72,12 @@ def test_stage_depends_on_the_code_that_makes_its_results(stage):
     assert {p for p in declared if not p.endswith("__init__.py")} == needed
 
 
+def test_pages_depend_on_the_code_that_makes_them():
+    needed = {str(p.relative_to(ROOT)) for p in imported_files(ROOT / "src/camloc/report.py")}
+    declared = {path for path in body("render")["deps"] if path.startswith("src/")}
+    assert declared == needed | {"src/camloc/templates"}
+
+
 @pytest.mark.parametrize("stage", NOTEBOOK_OF)
 def test_stage_declares_exactly_the_parameters_its_notebook_reads(stage):
     read = set(papermill.inspect_notebook(str(ROOT / "notebooks" / f"{NOTEBOOK_OF[stage]}.ipynb")))

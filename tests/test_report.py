@@ -127,4 +127,4 @@ def test_study_of_pictures_of_one_class_has_no_figure_of_several(bare_study):
     boxes = manifest.boxes.drop_duplicates("image")
     lone = Manifest(manifest.source, manifest.root, manifest.classes, manifest.images, boxes)
     assert figures.several_classes(Split(bare_study, lone, "val"), "cam", {}, 3) is None
-    assert 'id="fig-classes"' in figures.missing("classes", "none").data
+    assert 'id="fig-classes"' in figures.missing("none", "classes").data

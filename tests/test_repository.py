@@ -26,7 +26,9 @@ def test_the_package_declares_what_its_users_were_promised():
     assert promised <= names
 
 
-@pytest.mark.parametrize("target", ["repro", "test", "lab", "lint", "bench", "clean", "help"])
+@pytest.mark.parametrize(
+    "target", ["repro", "test", "compare", "pages", "lab", "lint", "bench", "clean", "help"]
+)
 def test_make_help_lists_the_target(target):
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
     assert re.search(rf"^make {target} ", listed, re.MULTILINE)

@@ -61,9 +61,6 @@ def boxes_from_maps(maps: NDArray, sizes: NDArray, threshold: float = 0.2) -> ND
 
 def upsample(low: NDArray, width: int, height: int) -> NDArray[np.float32]:
     """A low-resolution map (h, w) at the resolution of its image, (height, width)."""
-    # Intel's library rounds the weights another way than OpenCV does on every other processor; the
-    # setting is of the thread.
-    cv2.ipp.setUseIPP(False)
     return cv2.resize(low.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
 
 

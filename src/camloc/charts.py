@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from camloc.anatomy import KINDS
 from camloc.claims import CANNOT_TELL, FAILS, HOLDS, Claim
 from camloc.figures import GRID, INK, themed_seaborn
-from camloc.metrics import GT_KNOWN, bootstrap
+from camloc.metrics import ERRORS, GT_KNOWN, bootstrap
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h", "p"]
 STYLES = ["-", "--", "-.", ":"]
@@ -61,24 +62,19 @@ def errors_of_rows(
             panel.axvline(rows[row][first], color=INK, linestyle=style, label=row)
     panel.set_yticks(range(len(order)), order)
     panel.set(xlabel="error (%)")
-    panel.legend(loc="best", fontsize=8)
+    _finish(panel, len(order), "no row was measured")
     return figure
 
 
 def kinds_of_misses(table: pd.DataFrame) -> Figure:
     """One bar a row, divided by what becomes of the first guess; percent."""
-    colours = themed_seaborn().color_palette()
-    table = table[KINDS].sort_values(KINDS[0])
+    themed_seaborn()
+    table = table.reindex(columns=KINDS).sort_values(KINDS[0])
     figure, panel = plt.subplots(figsize=(8, 0.34 * len(table) + 1.2), layout="constrained")
-    left = np.zeros(len(table))
-    for i, kind in enumerate(table):
-        width = table[kind].to_numpy(dtype=float)
-        style = {"hatch": HATCHES[i], "edgecolor": "white", "linewidth": 0.5}
-        panel.barh(table.index, width, left=left, color=colours[i], label=kind, **style)
-        left += width
+    _stack(panel, table)
     panel.set(xlabel="share of the images (%)", xlim=(0, 100))
     panel.grid(axis="y", visible=False)
-    panel.legend(ncols=len(table.columns), loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8)
+    _finish(panel, len(table), "no row was measured", columns=len(KINDS))
     return figure
 
 
@@ -103,10 +99,7 @@ def extent_of_maps(images: dict[str, pd.DataFrame]) -> Figure:
             label=row,
         )
     panel.set(xlabel="pixels of the object covered (%)", ylabel="parts of the object covered (%)")
-    if measured:
-        panel.legend(fontsize=8, ncols=2)
-    else:
-        panel.text(0.5, 0.5, "this data set has no masks", ha="center", va="center")
+    _finish(panel, len(measured), "no masks to measure by")
     return figure
 
 
@@ -120,7 +113,7 @@ def claims(ledger: Sequence[Claim]) -> Figure:
         if comparison.images
     ]
     figure, panel = plt.subplots(figsize=(9, 0.3 * len(known) + 1.2), layout="constrained")
-    reach = max((max(abs(c.low), abs(c.high)) for _, c in known), default=1) * 1.08
+    reach = 1.08 * max([1.0, *(abs(end) for _, c in known for end in (c.low, c.high))])
     looks = {HOLDS: (0, "o"), FAILS: (3, "X"), CANNOT_TELL: (7, "s")}
     for y, (_, comparison) in enumerate(known):
         least, most = np.clip([comparison.least, comparison.most], -reach, reach)
@@ -138,9 +131,7 @@ def claims(ledger: Sequence[Claim]) -> Figure:
     panel.set_xticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
     panel.invert_yaxis()
     panel.grid(axis="y", visible=False)
-    by_verdict = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-    if by_verdict:
-        panel.legend(by_verdict.values(), by_verdict, fontsize=8)
+    _finish(panel, len(known), "nothing could be compared")
     return figure
 
 
@@ -186,25 +177,20 @@ def by_threshold(curves: dict[str, pd.DataFrame], chosen: float) -> Figure:
         )
     panel.axvline(100 * chosen, color=INK, linestyle="--", label=f"chosen: {100 * chosen:g} %")
     panel.set(xlabel="threshold (% of the map's maximum)", ylabel="GT-known error (%)")
-    panel.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    _finish(panel, len(curves), "no map could be scored: there are no maps, or no boxes")
     return figure
 
 
 def parameters(before: dict[str, int], after: dict[str, int]) -> Figure:
     """Parameters of a network by part, before and after surgery, as two bars."""
-    colours = themed_seaborn().color_palette()
+    themed_seaborn()
     figure, panel = plt.subplots(figsize=(8, 1.9), layout="constrained")
-    parts = list(dict.fromkeys([*before, *after]))
-    left = np.zeros(2)
-    for i, part in enumerate(parts):
-        width = np.array([before.get(part, 0), after.get(part, 0)]) / 1e6
-        style = {"hatch": HATCHES[i], "edgecolor": "white", "linewidth": 0.5}
-        panel.barh(["before", "after"], width, left=left, color=colours[i], label=part, **style)
-        left += width
+    table = pd.DataFrame({"before": before, "after": after}).T.fillna(0) / 1e6
+    _stack(panel, table[list(dict.fromkeys([*before, *after]))])
     panel.invert_yaxis()
     panel.set(xlabel="parameters (millions)")
     panel.grid(axis="y", visible=False)
-    panel.legend(ncols=len(parts), loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=8)
+    _finish(panel, len(table), "", columns=table.shape[1])
     return figure
 
 
@@ -212,21 +198,43 @@ def by_resolution(
     rows: dict[str, dict[str, float]],
     spans: dict[str, dict[str, tuple[float, float]]],
     cells: dict[str, int],
-    error: str,
+    errors: Sequence[str],
 ) -> Figure:
-    """An error of the rows against the cells a side of their maps."""
+    """Errors of the rows against the cells a side of their maps, a panel an error."""
     colours = themed_seaborn().color_palette()
-    figure, panel = plt.subplots(figsize=(8, 4), layout="constrained")
-    for i, (row, side) in enumerate(cells.items()):
-        if error in rows.get(row, {}):
+    size = (4.5 * len(errors), 4)
+    figure, axes = plt.subplots(1, len(errors), figsize=size, squeeze=False, layout="constrained")
+    for panel, error in zip(axes[0], errors, strict=True):
+        known = {row: side for row, side in cells.items() if error in rows.get(row, {})}
+        for i, (row, side) in enumerate(known.items()):
             value, span = rows[row][error], spans[row][error]
             reach = np.abs(np.array(span) - value)[:, None]
-            aside = side + 0.12 * (i - len(cells) / 2)  # rows of one resolution beside each other
+            aside = side + 0.12 * (i - len(known) / 2)  # rows of one resolution beside each other
             style = {"fmt": MARKERS[i % len(MARKERS)], "color": colours[i % len(colours)]}
             panel.errorbar(aside, value, yerr=reach, label=row, **style)
-    panel.set(xlabel="cells a side of the map", ylabel="GT-known error (%)")
-    panel.legend(fontsize=8, ncols=2)
+        panel.set(xlabel="cells a side of the map", ylabel=f"{ERRORS[error]} (%)")
+        _finish(panel, len(known), "no map could be scored: there are no maps, or no boxes")
     return figure
+
+
+def _stack(panel: Axes, table: pd.DataFrame) -> None:
+    """A bar for each line of the table, divided by its columns."""
+    left = np.zeros(len(table))
+    for i, part in enumerate(table):
+        width = table[part].to_numpy(dtype=float)
+        style = {"hatch": HATCHES[i], "edgecolor": "white", "linewidth": 0.5}
+        panel.barh(table.index, width, left=left, color=f"C{i}", label=part, **style)
+        left += width
+
+
+def _finish(panel: Axes, shown: int, nothing: str, columns: int = 4) -> None:
+    """A legend above the panel, each name once; where nothing is shown, a word that says so."""
+    if not shown:
+        panel.text(0.5, 0.5, nothing, ha="center", va="center", transform=panel.transAxes)
+    named = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    if named:
+        above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+        panel.legend(named.values(), named, ncols=columns, fontsize=8, **above)
 
 
 def _reach(values: pd.Series) -> np.ndarray:

@@ -1,30 +1,26 @@
 """Two revisions of a study side by side: what was changed, and what it did to the errors."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
-from dvc.scm import RevError
+from dvc.scm import RevError, SCMError
+from dvc_data.index import DataIndexError
 from jinja2 import Environment, FileSystemLoader
 from ruamel.yaml import YAML
 
-from camloc import charts, figures, tables
+from camloc import charts, figures, predictions, tables
 from camloc.errors import UserError
-from camloc.metrics import bootstrap, interval, resampled_means
+from camloc.metrics import ERRORS, bootstrap, interval, resampled_means
 from camloc.report import TEMPLATES
 
 WORKSPACE = "workspace"
+MISSING = (FileNotFoundError, DvcException, DataIndexError)  # what is not in the cache raises
 METRICS = "reports/metrics.json"
-TITLES = {
-    "cls_err_top1": "Classification error, top-1",
-    "cls_err_top5": "Classification error, top-5",
-    "loc_err_top1": "Localization error, top-1",
-    "loc_err_top5": "Localization error, top-5",
-    "loc_err_gt_known": "Localization error, GT-known",
-}
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Revision:
     """A study as some commit, branch, experiment or the working tree holds it.
 
     `rows` are the errors in percent; `images` the errors image by image, of the rows whose
-    evaluation is in DVC's cache; `data` is the fingerprint of the data set, or None.
+    evaluation is in DVC's cache; `data` is the split and the data set's fingerprint, or None.
     """
 
     name: str
@@ -60,6 +56,8 @@ def read_revision(root: Path, name: str) -> Revision:
             f"no revision {name!r}; give a commit, a branch, an experiment (`dvc exp show` lists "
             f"them) or `{WORKSPACE}`"
         ) from None
+    except SCMError as error:
+        raise UserError(f"{root} has no revisions to compare: {error}") from None
     except FileNotFoundError:
         raise UserError(
             f"revision {name!r} holds no {METRICS}; run `make repro` there and commit, or use "
@@ -70,17 +68,18 @@ def read_revision(root: Path, name: str) -> Revision:
 
 def _cached(files: DVCFileSystem, params: dict, rows: dict) -> tuple[dict, str | None]:
     """Errors image by image and the data set's fingerprint, as far as DVC has them."""
-    split = params.get("evaluate", {}).get("split", "val")
-    try:
-        fingerprint = files.read_text("data/manifest/dataset.json")
-        images = {}
-        for path in files.glob(f"data/evaluation/*/{split}-*.parquet"):
-            row = path.rsplit("/", 1)[1].removeprefix(f"{split}-").removesuffix(".parquet")
-            if row in rows:
-                with files.open(path) as file:
-                    images[row] = pd.read_parquet(file).set_index("image")
-    except (FileNotFoundError, DvcException):
-        return {}, None
+    split = params.get("evaluate", {}).get("split")
+    fingerprint, images = None, {}
+    with suppress(*MISSING):
+        fingerprint = f"{split} of {files.read_text('data/manifest/dataset.json')}"
+    for name in {**params.get("originals", {}), **params.get("models", {})}:
+        for method in predictions.METHODS:
+            row = predictions.row_name(name, method)
+            path = f"data/evaluation/{name}/{split}-{row}.parquet"
+            with suppress(*MISSING):
+                if row in rows and files.exists(path):
+                    with files.open(path) as file:
+                        images[row] = pd.read_parquet(file).set_index("image")
     return images, fingerprint
 
 
@@ -100,8 +99,8 @@ def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
     """One error of every row that either revision has, in percent, and B less A in points.
 
     Where both revisions scored the same images of the same data, the difference is paired;
-    elsewhere its interval is of two independent samples. A dash where the results image by image
-    are not in the cache.
+    elsewhere its interval is of two independent samples, and `images` says so. A dash where the
+    results image by image are not in the cache.
     """
     lines = {}
     for row in dict.fromkeys([*a.rows, *b.rows]):
@@ -114,7 +113,7 @@ def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
             span = tables.NONE if sample is None else tables.span(*bootstrap(100 * sample))
             line |= {title: float("nan") if value is None else value, f"{title} interval": span}
         line["difference"] = line["B"] - line["A"]
-        low, high, paired = _spread(*samples, same=a.data == b.data)
+        low, high, paired = _spread(*samples, same=a.data == b.data is not None)
         line |= {"difference interval": tables.signed(low, high), "images": paired}
         lines[row] = line | {"low": low, "high": high}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
@@ -125,9 +124,10 @@ def _spread(a: pd.Series | None, b: pd.Series | None, same: bool) -> tuple[float
     if a is None or b is None:
         return float("nan"), float("nan"), tables.NONE
     if same and set(a.index) == set(b.index):
-        return *bootstrap(100 * (b - a)), f"{len(a):,}, paired"
+        moved = 100 * (b - a)
+        return *bootstrap(moved), f"{moved.count():,}, paired"
     drawn = resampled_means(100 * b, seed=1) - resampled_means(100 * a, seed=0)
-    return *interval(drawn), f"{len(a):,} and {len(b):,}, not paired"
+    return *interval(drawn), f"{a.count():,} and {b.count():,}, not paired"
 
 
 def compare(root: Path, first: str, second: str) -> Path:
@@ -137,14 +137,15 @@ def compare(root: Path, first: str, second: str) -> Path:
         UserError: a revision that is unknown or holds no results.
     """
     a, b = read_revision(root, first), read_revision(root, second)
-    found = {error: differences(a, b, error) for error in TITLES}
-    found = {error: table for error, table in found.items() if len(table)}
+    found = {title: differences(a, b, error) for error, title in ERRORS.items()}
+    found = {title: table for title, table in found.items() if len(table)}
     shown = [
-        tables.show(table.drop(columns=["low", "high"]), f"{TITLES[error]} (%)")
-        for error, table in found.items()
+        tables.show(table.drop(columns=["low", "high"]), f"{title[0].upper()}{title[1:]} (%)")
+        for title, table in found.items()
     ]
+    changed = changed_params(a.params, b.params)
     chart = figures.show(
-        charts.differences({TITLES[error]: table for error, table in found.items()}),
+        charts.differences(found),
         alt=f"How each row's errors differ between {first} and {second}, with intervals.",
         caption=f"Errors of B ({second}) less those of A ({first}): to the left B errs less.",
     )
@@ -154,8 +155,7 @@ def compare(root: Path, first: str, second: str) -> Path:
         title=f"{first} against {second}",
         first=first,
         second=second,
-        same=a.data == b.data and a.data is not None,
-        changed=tables.show(changed_params(a.params, b.params), "Parameters that differ"),
+        changed=tables.show(changed, "Parameters that differ") if len(changed) else None,
         chart=chart,
         tables=shown,
     )

@@ -26,6 +26,7 @@ from camloc.metrics import (
     percentages,
 )
 from camloc.params import Boxes
+from camloc.predictions import row_name
 
 BASELINES = {"whole-image": whole_image_box, "centre-box": centre_box}
 CENTRE_GAUSSIAN = "centre-gaussian"
@@ -66,11 +67,6 @@ class Row:
     def figures(self) -> dict[str, float]:
         """The row's errors in percent."""
         return percentages(self.errors)
-
-
-def row_name(network: str, method: str) -> str:
-    """A row of the tables: the network's name for its CAMs, `backprop-…` for its saliency."""
-    return network if method == "cam" else f"{method}-{network}"
 
 
 @dataclass(frozen=True)
@@ -295,8 +291,9 @@ def curves(split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray]) -> Curv
     return Curves(_stack(hits), pixels)
 
 
-def baseline_curves(split: Split) -> dict[str, Curves]:
+def baseline_curves(manifest: Manifest, name: str) -> dict[str, Curves]:
     """The same of what looks at nothing: the centred Gaussian as a map, and single boxes."""
+    split = Split(Path(), manifest, name)  # nothing is read of any network
     labels = split.labels.assign(true=True)
     found = {CENTRE_GAUSSIAN: curves(split, labels, [centre_gaussian()] * len(labels))}
     boxes = _boxes_on_the_square(split, labels["image"].tolist())
@@ -403,7 +400,7 @@ def baseline_rows(manifest: Manifest, split: str, iou: float) -> Iterator[Row]:
         guesses = labels[["image", "wnid"]].assign(rank=1)
         guesses[CORNERS] = rule(sizes)
         outcome = outcomes(guesses, labels, manifest.boxes, iou)
-        yield Row(name, image_errors(outcome, iou)[[GT_KNOWN]], outcome)
+        yield Row(name, image_errors(outcome, iou).filter(items=[GT_KNOWN]), outcome)
 
 
 def gaussian_box(sizes: NDArray) -> NDArray[np.int64]:

@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from camloc import predictions
-from camloc.evaluation import row_name
+from camloc.figures import MAP_COLOURS, PREDICTED, TRUE
 from camloc.manifest import BOX_COLUMNS, Manifest
 from camloc.params import Params
+from camloc.predictions import row_name
 from camloc.study import Study
 
 BUDGET = 4_000_000  # bytes of pictures and maps, so that the page stays under 5 MB
@@ -32,7 +33,8 @@ def contents(study: Study, params: Params) -> dict:
         `classes` (names), `images` (`name`, `picture`, `width`, `height`, `label` and `boxes` as
         index of the class and corners), `rows` (`name`, `height`, `width`, `maps` as base64 of
         float16, and of each image its `stored` classes as index, rank and score, in the order of
-        the maps), `threshold`, `iou`, `colours`, and of how many images these are a draw, `of`.
+        the maps), `threshold`, `iou`, the colours of the maps, of `true` and of `predicted` boxes,
+        and of how many images these are a draw, `of`.
     """
     manifest = Manifest.load(study.manifest).with_truth(study.truth)
     split = params.evaluate.split
@@ -43,34 +45,46 @@ def contents(study: Study, params: Params) -> dict:
     ]
     images = manifest.split(split)
     number = {wnid: i for i, wnid in enumerate(manifest.wnids)}
-    drawn = images.sample(_affordable(rows, len(images)), random_state=params.seed)
-    chosen = drawn.sort_values("image", ignore_index=True)
-    boxes = manifest.boxes[manifest.boxes["image"].isin(chosen["image"])]
+    pictures = _affordable_pictures(manifest, images.sample(frac=1, random_state=params.seed), rows)
+    chosen = images[images["image"].isin(pictures)]
+    boxes = manifest.boxes[manifest.boxes["image"].isin(pictures)]
     return {
         "classes": [manifest.short_name(wnid) for wnid in manifest.wnids],
-        "images": [_image(manifest, image, boxes, number) for _, image in chosen.iterrows()],
+        "images": [
+            _image(image, pictures[image["image"]], boxes, number) for _, image in chosen.iterrows()
+        ],
         "rows": [_row(*row, chosen["image"], boxes, number) for row in rows],
         "threshold": params.boxes.threshold,
         "iou": params.evaluate.iou,
         "colours": _colours(),
+        "true": TRUE,
+        "predicted": PREDICTED,
         "of": len(images),
     }
 
 
-def _affordable(rows: list[tuple[str, Path, str]], images: int) -> int:
-    """How many images the page can hold."""
-    cells = sum(
-        np.prod(predictions.read_maps(folder, method).shape[2:]) for _, folder, method in rows
-    )
-    each = 15_000 + 4 / 3 * 2 * (LEADING + 1) * cells  # a picture, and maps as base64
-    return int(min(images, IMAGES, BUDGET // each))
+def _affordable_pictures(
+    manifest: Manifest, drawn: pd.DataFrame, rows: list[tuple[str, Path, str]]
+) -> dict[str, str]:
+    """The pictures of the first of the drawn images, as many as the page can hold, by image."""
+    shapes = [predictions.read_maps(folder, method).shape[2:] for _, folder, method in rows]
+    each = sum(4 / 3 * 2 * (LEADING + 1) * np.prod(shape) for shape in shapes)  # maps as base64
+    pictures: dict[str, str] = {}
+    left = BUDGET
+    for image, path in zip(drawn["image"][:IMAGES], drawn["path"], strict=False):
+        picture = _picture(manifest.root / path)
+        left -= each + len(picture)
+        if left < 0:
+            break
+        pictures[image] = picture
+    return pictures
 
 
-def _image(manifest: Manifest, image: pd.Series, boxes: pd.DataFrame, number: dict) -> dict:
+def _image(image: pd.Series, picture: str, boxes: pd.DataFrame, number: dict) -> dict:
     own = boxes[boxes["image"] == image["image"]]
     return {
         "name": image["image"],
-        "picture": _picture(manifest.root / image["path"]),
+        "picture": picture,
         "width": int(image["width"]),
         "height": int(image["height"]),
         "label": number.get(image["wnid"], -1),
@@ -115,5 +129,5 @@ def _row(
 
 def _colours() -> list[list[int]]:
     """The colours of the maps, from the lowest value to the highest, 64 of them."""
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 1, 64))[:, :3]
+    shades = matplotlib.colormaps[MAP_COLOURS](np.linspace(0, 1, 64))[:, :3]
     return np.round(255 * shades).astype(int).tolist()

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from camloc import predictions
 from camloc.boxes import upsample
-from camloc.evaluation import Split, row_name
+from camloc.evaluation import Split
 from camloc.manifest import Manifest
 from camloc.metrics import CORNERS, iou
 from camloc.params import Boxes
+from camloc.predictions import row_name
 from camloc.study import Study
 
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
@@ -46,16 +47,19 @@ def show(figure: Figure, alt: str, caption: str, name: str = "") -> HTML:
         kind, data = "svg+xml", _themed_svg(figure)
     plt.close(figure)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    anchor = f' id="fig-{escape(name)}"' if name else ""
     return HTML(
-        f'<figure{anchor}><img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
+        f'<figure{_anchor(name)}><img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def missing(name: str, why: str) -> HTML:
+def missing(why: str, name: str = "") -> HTML:
     """What stands in the place of a figure that this study has nothing to show in."""
-    return HTML(f'<p id="fig-{escape(name)}">No figure here: {escape(why)}.</p>')
+    return HTML(f"<p{_anchor(name)}>No figure here: {escape(why)}.</p>")
+
+
+def _anchor(name: str) -> str:
+    return f' id="fig-{escape(name)}"' if name else ""
 
 
 def _png(figure: Figure) -> bytes:
@@ -188,15 +192,20 @@ def leading_classes(
 
 def best_worst_and_drawn(
     split: Split, method: str, boxes: dict, ious: pd.Series, seed: int, count: int = 6
-) -> Figure:
+) -> Figure | None:
     """Pictures under the map of their true class: those with the best box, the worst, and others
     drawn at random.
 
     Args:
         boxes: the section of params.yaml.
         ious: of each image the IoU of the box of its true class, by image; NaN is left out.
+
+    Returns:
+        None where no IoU is known.
     """
     known = ious.dropna().sort_index().sort_values(kind="stable")
+    if known.empty:
+        return None
     chosen = {
         "best": known.index[::-1][:count],
         "worst": known.index[:count],
@@ -238,16 +247,23 @@ def several_classes(split: Split, method: str, boxes: dict, count: int) -> Figur
 
 def networks_side_by_side(
     study: Study, manifest: Manifest, split: str, networks: Sequence[str], boxes: dict, count: int
-) -> Figure:
-    """The first pictures of a split, a column each, under the maps of every network, a row each."""
-    images = manifest.split(split).head(count)
+) -> Figure | None:
+    """The first labelled pictures of a split, a column each, under the maps of their class from
+    every network, a row each.
+
+    Returns:
+        None where there is no such picture or no map.
+    """
+    images = manifest.split(split).dropna(subset="wnid").head(count)
     rows = [
         (Split(study.predictions(network), manifest, split), network, method)
         for network in networks
         for method in predictions.methods_of(study.predictions(network) / split)
     ]
-    figure, axes = grid(max(1, len(rows)), count, side=1.5)
-    for panels, (stored, network, method) in zip(axes, rows, strict=False):
+    if images.empty or not rows:
+        return None
+    figure, axes = grid(len(rows), count, side=1.5)
+    for panels, (stored, network, method) in zip(axes, rows, strict=True):
         _draw_row(panels, stored, method, boxes, images)
         _name_row(panels[0], row_name(network, method))
     return figure

@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 NO_RANK = 2**31 - 1
 CORNERS = ["xmin", "ymin", "xmax", "ymax"]
 GT_KNOWN = "loc_err_gt_known"
+ERRORS = {  # what they are called
+    "cls_err_top1": "top-1 classification error",
+    "cls_err_top5": "top-5 classification error",
+    "loc_err_top1": "top-1 localization error",
+    "loc_err_top5": "top-5 localization error",
+    GT_KNOWN: "GT-known localization error",
+}
 RESAMPLES, LEVEL = 2000, 0.95
 
 

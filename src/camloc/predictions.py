@@ -91,6 +91,11 @@ def methods_of(folder: Path) -> list[str]:
     return [method for method in METHODS if (folder / f"{method}.npy").is_file()]
 
 
+def row_name(network: str, method: str) -> str:
+    """A row of the tables: the network's name for its CAMs, `backprop-…` for its saliency."""
+    return network if method == "cam" else f"{method}-{network}"
+
+
 def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:
     """Maps (images, classes stored, h, w), read lazily from disk; None if the network has none."""
     path = folder / f"{method}.npy"

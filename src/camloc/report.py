@@ -14,21 +14,22 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from camloc import explorer
+from camloc import explorer, tables
 from camloc.manifest import replacing
-from camloc.params import Params
+from camloc.params import Boxes, Params
 from camloc.pipeline import EXECUTED, FOLDER
 from camloc.study import Study, repository_root
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = (480, 240)  # pixels at most
-EXPLORER = "explorer.html"
+EXPLORER = "explorer"
 _IMAGE = re.compile(r'<img src="data:image/([\w+]+);base64,([^"]+)" alt="([^"]*)"')
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -81,17 +82,28 @@ def render(params: Params) -> None:
             )
             (folder / f"{chapter.stem}.html").write_text(page, encoding="utf-8")
         cards = [_card(chapter, folder) for chapter in chapters]
+        leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
         page = templates.get_template("explorer.html.j2").render(
             study=params.study,
             title="Explorer",
             split=params.evaluate.split,
             seed=params.seed,
+            deviates=_deviations(params.boxes),
             contents=explorer.contents(Study.at(FOLDER), params),
         )
-        (folder / EXPLORER).write_text(page, encoding="utf-8")
+        (folder / f"{EXPLORER}.html").write_text(page, encoding="utf-8")
     text = (root / "params.yaml").read_text(encoding="utf-8")
-    page = templates.get_template("index.html.j2").render(_index(params, text, chapters, cards))
+    page = templates.get_template("index.html.j2").render(
+        _index(params, text, chapters, cards) | {"leading": leading}
+    )
     (root / "reports" / "index.html").write_text(page, encoding="utf-8")
+
+
+def _deviations(boxes: Boxes) -> str:
+    """What in the study's own boxes is not the paper's rule on one crop, as in params.yaml."""
+    paper = {"rule": "largest-component", "normalise": "max", "crops": 1}
+    own = {name: getattr(boxes, name) for name in paper}
+    return ", ".join(f"{name}: {value}" for name, value in own.items() if value != paper[name])
 
 
 def read_chapters(params: Params, folder: Path) -> Iterator[Chapter]:
@@ -155,6 +167,16 @@ def _card(chapter: Chapter, folder: Path) -> dict:
     return card
 
 
+def _explorer_card(maps: Path, folder: Path) -> dict:
+    """The explorer on the index, with the picture of every network's maps where there is one."""
+    line = "Choose an image, a network and a class, move the threshold, and see the box change."
+    card = {"stem": EXPLORER, "title": "Explorer", "line": line}
+    if maps.is_file():
+        (folder / f"{EXPLORER}.jpg").write_bytes(_thumbnail("png", maps.read_bytes()))
+        card |= {"thumbnail": f"{EXPLORER}.jpg", "alt": "Pictures under the maps of every network."}
+    return card
+
+
 def _thumbnail(kind: str, data: bytes) -> bytes:
     if kind == "svg+xml":
         return data
@@ -174,23 +196,18 @@ def _index(params: Params, text: str, chapters: list[Chapter], cards: list[dict]
     by_stem = {chapter.stem: chapter for chapter in chapters}
     report, data = by_stem.get("05_report"), by_stem.get("00_data")
     groups = groupby(zip(chapters, cards, strict=True), key=lambda pair: pair[0].group)
-    stages = [_cost(chapter) for chapter in chapters]
+    costs = pd.DataFrame({chapter.stem: _cost(chapter) for chapter in chapters}).T
     return {
         "study": params.study,
         "title": "Results",
         "headline": report.text("headline") if report else "The report has not run yet.",
         "sections": list(report.sections()) if report else [],
-        "explorer": EXPLORER,
         "groups": [(group, [card for _, card in pairs]) for group, pairs in groups],
         "missing": [title for _, title, stem in contents(params) if stem not in by_stem],
         "params": text,
         "data": data.text("finding") if data else "The data stage has not run yet.",
         "machines": sorted({_machine(chapter) for chapter in chapters}),
-        "stages": stages,
-        "total": {
-            key: round(sum(stage[key] or 0 for stage in stages))
-            for key in ("duration", "processor")
-        },
+        "costs": Markup(tables.show(costs, "When each notebook last ran, and what it took").data),
     }
 
 
@@ -202,14 +219,14 @@ def _machine(chapter: Chapter) -> str:
     return f"{about['machine']}; {versions}"
 
 
-def _cost(chapter: Chapter) -> dict:
-    """When a chapter ran, from which commit, and what it took; None where it was not recorded."""
+def _cost(chapter: Chapter) -> dict[str, str]:
+    """When a chapter ran, from which commit, and what it took; a dash where it was not recorded."""
     ran, about = (chapter.notebook.metadata.get(key, {}) for key in ("papermill", "camloc"))
+    start, duration = ran.get("start_time"), ran.get("duration")
     return {
-        "stem": chapter.stem,
-        "ran": (ran.get("start_time") or "")[:16].replace("T", " ") or None,
-        "commit": about.get("commit"),
-        "duration": round(ran["duration"]) if ran.get("duration") else None,
-        "processor": round(about["processor_seconds"]) if about else None,
-        "memory": about.get("peak_memory_mib"),
+        "ran (UTC)": start[:16].replace("T", " ") if start else tables.NONE,
+        "commit": about.get("commit", tables.NONE),
+        "duration (s)": tables.NONE if duration is None else f"{duration:.0f}",
+        "processor time (s)": str(about.get("processor_seconds", tables.NONE)),
+        "peak memory (MiB)": str(about.get("peak_memory_mib", tables.NONE)),
     }

@@ -18,7 +18,7 @@ Rows = dict[str, Errors]
 Spans = dict[str, dict[str, tuple[float, float]]]
 NOT_RUN = float("nan")
 NONE = "–"  # where there is no figure
-ERRORS = {"loc_err_top1": "top-1", "loc_err_top5": "top-5", GT_KNOWN: "GT-known"}
+SHORT = {"loc_err_top1": "top-1", "loc_err_top5": "top-5", GT_KNOWN: "GT-known"}
 
 
 def table_1(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]
     for first, second in pairs:
         line: dict[str, object] = {"rows": f"{first} − {second}"}
         for name in ("loc_err_top1", GT_KNOWN):
-            title = ERRORS[name]
+            title = SHORT[name]
             moved = pd.Series(dtype=float)
             if name in errors[first] and name in errors[second]:
                 moved = 100 * (errors[first][name] - errors[second][name]).dropna()
@@ -189,7 +189,7 @@ def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
     """What each choice of the evaluation moves (see `camloc.evaluation.deviations`)."""
     table = pd.DataFrame(index=changes.index)
     for name in [c for c in changes if " " not in c]:
-        title = ERRORS[name]
+        title = SHORT[name]
         table[title] = changes[name]
         table[f"{title} interval"] = _ranges(changes, name, span)
         if f"{name} change" in changes:
@@ -222,7 +222,7 @@ def by_split(rows: dict[str, Rows], spans: dict[str, Spans]) -> pd.DataFrame:
     lines = {
         f"{row}, {split}": errors for split, found in rows.items() for row, errors in found.items()
     }
-    table = pd.DataFrame.from_dict(lines, orient="index")
+    table = pd.DataFrame(list(lines.values()), index=list(lines))
     for error in list(table):
         of = [_span(spans[split], row, error) for split, found in rows.items() for row in found]
         table.insert(table.columns.get_loc(error) + 1, f"{error} interval", of)

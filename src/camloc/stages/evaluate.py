@@ -12,11 +12,11 @@ from camloc.evaluation import (
     deviations,
     evaluate_split,
     over_thresholds,
-    row_name,
 )
 from camloc.manifest import Manifest, replacing
-from camloc.metrics import image_errors, intervals, outcomes, percentages
+from camloc.metrics import ERRORS, image_errors, intervals, outcomes, percentages
 from camloc.params import Boxes, Evaluate
+from camloc.predictions import row_name
 from camloc.study import EVALUATED, Study
 
 
@@ -70,6 +70,23 @@ def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]
         _write(folder / "intervals.json", spans)
         _write(folder / "protocols.json", over_thresholds(curves))
     return errors
+
+
+def finding(rows: dict[str, dict], split: str) -> str:
+    """The first figure of each row of a split in words, a line a row.
+
+    Args:
+        rows: of `run`.
+    """
+    if split not in rows:
+        return f"{split} has no labels to be scored by"
+    firsts = ("loc_err_top1", "loc_err_top5", "cls_err_top1")
+    lines = []
+    for row, errors in rows[split].items():
+        known = [name for name in firsts if name in errors]
+        told = f"{errors[known[0]]:.1f} % {ERRORS[known[0]]}" if known else "not scored"
+        lines.append(f"{row}: {told} on {split}")
+    return "\n".join(lines)
 
 
 def ious(study: Study, name: str, split: str, method: str) -> pd.Series:

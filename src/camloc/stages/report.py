@@ -8,12 +8,11 @@ import pandas as pd
 
 from camloc import paper, predictions, tables
 from camloc.anatomy import SIZES
-from camloc.claims import Claim, ledger
+from camloc.claims import BEST, MAX_POOLED, Claim, ledger
 from camloc.evaluation import (
     BASELINES,
     CENTRE_GAUSSIAN,
     HEURISTICS,
-    Split,
     baseline_curves,
     baseline_rows,
     choice,
@@ -159,7 +158,7 @@ def run(study: Study, title: str, networks: dict, evaluate: dict, reports: Path)
     """
     options = Evaluate(**evaluate)
     report = collect(study, networks, options)
-    reports.mkdir(parents=True, exist_ok=True)
+    (reports / "figures").mkdir(parents=True, exist_ok=True)
     rows = report.rows[options.split]
     measured = {
         row: errors
@@ -175,16 +174,19 @@ def run(study: Study, title: str, networks: dict, evaluate: dict, reports: Path)
 
 
 def collect(study: Study, networks: dict, options: Evaluate) -> Report:
-    """What the evaluations of the networks left, and the baselines beside them."""
+    """What the evaluations of the networks left, and the baselines beside them.
+
+    Networks that were not evaluated, and a split without labels, have no rows.
+    """
     manifest = Manifest.load(study.manifest).with_truth(study.truth)
-    rows: dict[str, Rows] = {}
-    spans: dict[str, Spans] = {}
+    rows: dict[str, Rows] = {options.split: {}}
+    spans: dict[str, Spans] = {options.split: {}}
     scores: dict[str, dict] = {}
     outcomes: dict[str, pd.DataFrame] = {}
     choices: dict[str, pd.DataFrame] = {}
     cells: dict[str, int] = {}
     curves: dict[str, pd.DataFrame] = {}
-    for name in networks:
+    for name in filter(lambda name: study.evaluation(name).is_dir(), networks):
         folder = study.evaluation(name)
         maps = predictions.read_maps(study.predictions(name) / options.split, "cam")
         if maps is not None:
@@ -209,9 +211,8 @@ def collect(study: Study, networks: dict, options: Evaluate) -> Report:
             spans[split][row.name] = intervals(row.errors)
             if split == options.split:
                 errors[row.name] = row.errors
-    if options.split in rows:
-        looked = {split: baseline_curves(Split(Path(), manifest, split)) for split in rows}
-        scores |= over_thresholds(looked)[options.split]
+    looked = {split: baseline_curves(manifest, split) for split in rows}
+    scores |= over_thresholds(looked)[options.split]
     located = {row: table for row, table in outcomes.items() if "kind" in table}
     for name, moved in choices.items():
         choices[name] = pd.concat([moved, _trained_choices(name, networks, errors)])
@@ -231,6 +232,13 @@ def alike(networks: dict, but: str) -> list[list[str]]:
     return [members for members in groups.values() if len(members) > 1]
 
 
+def rivals(networks: dict) -> list[str]:
+    """The two networks whose pooling the paper compares, else others that differ in it alone."""
+    if {BEST, MAX_POOLED} <= set(networks):
+        return [BEST, MAX_POOLED]
+    return next(iter(alike(networks, "pool")), [])
+
+
 def _trained_choices(name: str, networks: dict, errors: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """What another number of groups moves, where a network is declared with it."""
     others = [
@@ -239,7 +247,7 @@ def _trained_choices(name: str, networks: dict, errors: dict[str, pd.DataFrame])
     lines = {
         f"{networks[other]['groups']} groups (`{other}`)": choice(errors[other], errors[name])
         for other in others
-        if other != name
+        if other != name and other in errors
     }
     return pd.DataFrame.from_dict(lines, orient="index")
 

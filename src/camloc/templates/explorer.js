@@ -96,7 +96,7 @@ for (const row of data.rows) {
 
 const canvas = byId("canvas"), brush = canvas.getContext("2d");
 const picture = new Image();
-let full = null;
+let full = null, layer = null;
 
 function option(value, text) {
   const made = document.createElement("option");
@@ -125,6 +125,7 @@ function compute() {
   const place = (row.start[i] + Number(byId("class").value)) * cells;
   const low = row.values.subarray(place, place + cells);
   full = upsample(low, row.height, row.width, image.height, image.width);
+  layer = overlay(image);
 }
 
 function outline(box, scale, colour, dashes) {
@@ -135,17 +136,18 @@ function outline(box, scale, colour, dashes) {
   }
 }
 
-function overlay(image, peak) {
+function overlay(image) {
+  const peak = full.reduce((a, b) => Math.max(a, b), -Infinity);
   const made = new ImageData(image.width, image.height), shades = data.colours;
   for (let i = 0; i < full.length; i++) {
     const value = peak > 0 ? Math.max(0, full[i] / peak) : 0;
     const shade = shades[Math.min(shades.length - 1, Math.floor(value * shades.length))];
     made.data.set([...shade, 255 * (0.25 + 0.5 * value)], 4 * i);
   }
-  const layer = document.createElement("canvas");
-  layer.width = image.width; layer.height = image.height;
-  layer.getContext("2d").putImageData(made, 0, 0);
-  return layer;
+  const drawn = document.createElement("canvas");
+  drawn.width = image.width; drawn.height = image.height;
+  drawn.getContext("2d").putImageData(made, 0, 0);
+  return drawn;
 }
 
 function draw() {
@@ -158,12 +160,9 @@ function draw() {
   const scale = Math.min(512 / image.width, 512 / image.height);
   canvas.width = Math.round(image.width * scale); canvas.height = Math.round(image.height * scale);
   brush.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  if (byId("show-map").checked) {
-    const peak = full.reduce((a, b) => Math.max(a, b), -Infinity);
-    brush.drawImage(overlay(image, peak), 0, 0, canvas.width, canvas.height);
-  }
-  for (const true_ of own) outline(true_, scale, "#ffffff", [8, 6]);
-  outline(box, scale, "#d55e00", []);
+  if (byId("show-map").checked) brush.drawImage(layer, 0, 0, canvas.width, canvas.height);
+  for (const true_ of own) outline(true_, scale, data.true, [8, 6]);
+  outline(box, scale, data.predicted, []);
   byId("percent").textContent = `${byId("threshold").value} %`;
   byId("box").textContent = box.join(", ");
   byId("iou").textContent = best === null ? "none: the image has no box of this class" : best.toFixed(3);
@@ -176,8 +175,9 @@ function draw() {
 function choose() { listClasses(); compute(); draw(); }
 
 function show() {
-  picture.onload = choose;
+  picture.onload = draw;  // decoded in the background: what is chosen meanwhile holds already
   picture.src = data.images[byId("image").value].picture;
+  choose();
 }
 
 function step(by) {
@@ -190,7 +190,9 @@ if (data.images.length && data.rows.length) {
   const label = (image) => image.label < 0 ? "" : `: ${data.classes[image.label]}`;
   byId("image").replaceChildren(...data.images.map((image, i) => option(i, image.name + label(image))));
   byId("row").replaceChildren(...data.rows.map((row, i) => option(i, row.name)));
-  byId("threshold").value = Math.round(100 * data.threshold);
+  const percent = 100 * data.threshold;
+  if (Math.abs(percent - Math.round(percent)) > 1e-6) byId("threshold").step = 0.1;
+  byId("threshold").value = percent;
   byId("image").addEventListener("change", show);
   byId("row").addEventListener("change", choose);
   byId("class").addEventListener("change", () => { compute(); draw(); });
