@@ -31,11 +31,11 @@ test: setup ## run all tests, the notebooks against their outputs among them
 	$(MAKE) --jobs=2 --output-sync=target test-package test-notebooks
 
 test-package: setup
-	$(RUN) pytest -n 2 --dist loadfile tests
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 test-notebooks: setup
 	rm -rf data/smoke
-	TQDM_DISABLE=1 $(RUN) pytest notebooks
+	TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(RUN) pytest notebooks
 
 compare: setup ## one page of two revisions with their differences: A=commit, branch or experiment, B=…
 	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))

@@ -4,11 +4,14 @@ The four corners and the centre of the warped square, then the mirror of each, a
 wrapper takes them and the authors' `mergeTenCrop.m` puts them back.
 """
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:  # merging maps needs no torch, which takes seconds to load
+    from torch import Tensor
 
 
 def places(side: int, size: int) -> list[tuple[int, int]]:
@@ -17,8 +20,10 @@ def places(side: int, size: int) -> list[tuple[int, int]]:
     return [(0, 0), (0, edge), (edge, 0), (edge, edge), (edge // 2, edge // 2)]
 
 
-def ten_crops(picture: Tensor, size: int) -> Tensor:
+def ten_crops(picture: "Tensor", size: int) -> "Tensor":
     """A picture (3, side, side) as its ten crops, (10, 3, size, size)."""
+    import torch
+
     side = picture.shape[-1]
     crops = [picture[:, y : y + size, x : x + size] for y, x in places(side, size)]
     five = torch.stack(crops)

@@ -1,0 +1,81 @@
+"""A clone of the repository in which the smoke study has run, for tests of the whole pipeline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from filelock import FileLock
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+
+
+class Clone:
+    """A copy of the working tree with a Git and DVC repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of_working_tree(cls, folder: Path) -> "Clone":
+        """The working tree as it is, declared as the smoke study."""
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split("\n")
+        for name in filter(None, listed):
+            if (ROOT / name).is_file() and name != "dvc.lock":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+        shutil.copy(folder / "params" / "smoke.yaml", folder / "params.yaml")
+        return cls(folder)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.folder / "src")}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+
+    def repro(self) -> list[str]:
+        """Run `dvc repro`; the names of the stages that ran."""
+        done = self.run("dvc", "repro")
+        assert done.returncode == 0, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage '")]
+
+    def commit(self) -> None:
+        author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        for command in (("add", "--all"), ("commit", "--quiet", "-m", "a run")):
+            assert self.run("git", *author, *command).returncode == 0
+
+    def edit(self, *path: str, value: object) -> None:
+        yaml = YAML()
+        tree = yaml.load(self.folder / "params.yaml")
+        section = tree
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = value
+        yaml.dump(tree, self.folder / "params.yaml")
+
+    def metrics(self) -> dict:
+        return json.loads((self.folder / "reports" / "metrics.json").read_text())
+
+
+def finished_clone(shared: Path, own: Path) -> Clone:
+    """A clone of one's own of the finished study, which is made once in a shared folder."""
+    made = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not made.is_dir():
+            unfinished = Clone.of_working_tree(shared / "unfinished")
+            unfinished.repro()
+            unfinished.folder.rename(made)
+    shutil.copytree(made, own, symlinks=True)
+    return Clone(own)
