@@ -171,15 +171,17 @@ def test_evaluation_leaves_intervals_protocols_choices_and_the_submission(study)
     assert len(lines) == 6 and all(len(line.split()) == 25 for line in lines)
 
 
-def test_rule_heuristic_sends_five_guesses_of_three_classes(study):
+@pytest.mark.parametrize("rule", ["heuristic", "heuristic-text"])
+def test_rule_heuristic_sends_five_guesses_of_three_classes(study, rule):
     try:
-        options = {"threshold": 0.2, "rule": "heuristic"}
+        options = {"threshold": 0.2, "rule": rule}
         found = evaluate.run(study, "googlenet-gap", options, {"split": "test"})["test"]
         submitted = study.evaluation("googlenet-gap") / "test-submission.txt"
         lines = [line.split() for line in submitted.read_text().splitlines()]
     finally:
         evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
-    five, own = found["heuristics-googlenet-gap"], found["googlenet-gap"]
+    name = rule.replace("heuristic", "heuristics")
+    five, own = found[f"{name}-googlenet-gap"], found["googlenet-gap"]
     assert own["loc_err_top5"] == five["loc_err_top5"]
     assert set(own) >= {"cls_err_top1", "cls_err_top5", "loc_err_gt_known"}
     for line in lines:

@@ -119,7 +119,7 @@ class Split:
         size = self.images.set_index("image")[["width", "height"]]
         guesses[["width", "height"]] = size.loc[guesses["image"]].to_numpy()
         sizes = guesses[["width", "height"]].to_numpy()
-        if options.rule == "largest-component":
+        if options.rule in ("largest-component", "heuristic-text"):
             guesses[CORNERS] = boxes_from_maps(np.stack(whole), sizes, options.threshold)
         else:
             boxes = [
@@ -131,8 +131,8 @@ class Split:
     def answers(self, options: Boxes) -> pd.DataFrame:
         """The network's five guesses of each image by its CAMs, as a server would be sent them."""
         guesses, maps = self.guesses("cam", options)
-        if options.rule == "heuristic":
-            return five_guesses(guesses, maps, authors_pair)
+        if pair_of := heuristics(options).get(options.rule):
+            return five_guesses(guesses, maps, pair_of)
         return guesses[guesses["rank"] <= 5]
 
 
@@ -151,8 +151,8 @@ def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> It
         errors, outcome = _score(split, guesses, iou)
         if method != "cam":
             errors = errors.filter(like="loc_err")
-        elif options.rule == "heuristic":
-            five, _ = _score(split, five_guesses(guesses, maps, authors_pair), iou)
+        elif pair_of := heuristics(options).get(options.rule):
+            five, _ = _score(split, five_guesses(guesses, maps, pair_of), iou)
             errors["loc_err_top5"] = five["loc_err_top5"]
         outcome = _with_kinds(split, guesses, outcome, iou)
         lit = looked_at(split, guesses, maps, options.threshold)
@@ -213,6 +213,12 @@ def five_guesses(
     ]
     five = pd.concat(both, ignore_index=True)
     return five[five["rank"] <= 5]
+
+
+def heuristics(options: Boxes) -> dict[str, Callable[[NDArray, int, int], NDArray]]:
+    """The heuristic as the authors' code has it and as their text does, by its rule: of a map and
+    its image's width and height the two boxes (2, 4)."""
+    return {"heuristic": authors_pair, "heuristic-text": partial(loose_and_tight, options)}
 
 
 def authors_pair(low: NDArray, width: int, height: int) -> NDArray:
@@ -466,7 +472,7 @@ def _heuristics(
     iou: float,
 ) -> Iterator[Row]:
     """Rows of five guesses from three classes, as the code has them and as the text does."""
-    pairs = {HEURISTICS: authors_pair, f"{HEURISTICS}-text": partial(loose_and_tight, options)}
-    for name, pair_of in pairs.items():
+    for rule, pair_of in heuristics(options).items():
         errors, outcome = _score(split, five_guesses(guesses, maps, pair_of), iou)
-        yield Row(f"{name}-{network}", errors.filter(items=["loc_err_top5"]), outcome)
+        name = f"{rule.replace('heuristic', HEURISTICS)}-{network}"
+        yield Row(name, errors.filter(items=["loc_err_top5"]), outcome)

@@ -133,10 +133,13 @@ class Cams(Section):
 class Boxes(Section):
     """How a map becomes a box; `threshold` and `tight` are shares of the map's maximum.
 
-    The rule `heuristic` is `authors` with five guesses from three classes.
+    The rule `heuristic` is `authors` with five guesses from three classes, as the authors' code
+    has it, and `heuristic-text` is `largest-component` with five, as their text does.
     """
 
-    rule: Literal["largest-component", "authors", "heuristic"] = "largest-component"
+    rule: Literal["largest-component", "authors", "heuristic", "heuristic-text"] = (
+        "largest-component"
+    )
     threshold: Fraction
     normalise: Literal["max", "min-max"] = "max"
     crops: Literal[1, 10] = 1
