@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
 from camloc.anatomy import KINDS
 from camloc.claims import CANNOT_TELL, FAILS, HOLDS, Claim
-from camloc.figures import GRID, INK, themed_seaborn
+from camloc.figures import GRID, INK, set_theme
 from camloc.metrics import ERRORS, GT_KNOWN, bootstrap
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h", "p"]
 STYLES = ["-", "--", "-.", ":"]
+COLOURS = 10  # of seaborn's palette, after which they come again
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
 PAPER = dict(marker="D", markerfacecolor="none", markeredgecolor=INK, linestyle="none")
 
@@ -37,7 +39,7 @@ def errors_of_rows(
         beside: the paper's figures of a row, one for each error, shown hollow.
         lines: rows that are shown as lines across, to be compared with.
     """
-    colours = themed_seaborn().color_palette()
+    set_theme()
     first = next(iter(errors))
     shown = {row: found for row, found in rows.items() if first in found and row not in lines}
     order = sorted(shown, key=lambda row: shown[row][first], reverse=True)
@@ -49,9 +51,9 @@ def errors_of_rows(
         panel.errorbar(
             value,
             at,
-            xerr=np.abs(span.reshape(-1, 2) - value[:, None]).T,
+            xerr=_whiskers(value, *span.reshape(-1, 2).T),
             fmt=MARKERS[i],
-            color=colours[i],
+            color=f"C{i}",
             label=title,
         )
         if beside:
@@ -68,7 +70,7 @@ def errors_of_rows(
 
 def kinds_of_misses(table: pd.DataFrame) -> Figure:
     """One bar a row, divided by what becomes of the first guess; percent."""
-    themed_seaborn()
+    set_theme()
     table = table.reindex(columns=KINDS).sort_values(KINDS[0])
     figure, panel = plt.subplots(figsize=(8, 0.34 * len(table) + 1.2), layout="constrained")
     _stack(panel, table)
@@ -85,17 +87,17 @@ def extent_of_maps(images: dict[str, pd.DataFrame]) -> Figure:
         images: of each row `object_cover` and `part_cover` of each image, where measured.
     """
     measured = {row: table for row, table in images.items() if "object_cover" in table}
-    colours = themed_seaborn().color_palette()
+    set_theme()
     figure, panel = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for i, (row, table) in enumerate(measured.items()):
         across, up = 100 * table["object_cover"].dropna(), 100 * table["part_cover"].dropna()
         panel.errorbar(
             across.mean(),
             up.mean(),
-            xerr=_reach(across),
-            yerr=_reach(up),
+            xerr=_whiskers(across.mean(), *bootstrap(across)),
+            yerr=_whiskers(up.mean(), *bootstrap(up)),
             fmt=MARKERS[i % len(MARKERS)],
-            color=colours[i % len(colours)],
+            color=f"C{i}",
             label=row,
         )
     panel.set(xlabel="pixels of the object covered (%)", ylabel="parts of the object covered (%)")
@@ -105,7 +107,7 @@ def extent_of_maps(images: dict[str, pd.DataFrame]) -> Figure:
 
 def claims(ledger: Sequence[Claim]) -> Figure:
     """Every comparison's effect with its interval, and in grey where its claim puts it."""
-    colours = themed_seaborn().color_palette()
+    set_theme()
     known = [
         (claim, comparison)
         for claim in ledger
@@ -114,13 +116,13 @@ def claims(ledger: Sequence[Claim]) -> Figure:
     ]
     figure, panel = plt.subplots(figsize=(9, 0.3 * len(known) + 1.2), layout="constrained")
     reach = 1.08 * max([1.0, *(abs(end) for _, c in known for end in (c.low, c.high))])
-    looks = {HOLDS: (0, "o"), FAILS: (3, "X"), CANNOT_TELL: (7, "s")}
+    looks = {HOLDS: ("C0", "o"), FAILS: ("C3", "X"), CANNOT_TELL: ("C7", "s")}
     for y, (_, comparison) in enumerate(known):
         least, most = np.clip([comparison.least, comparison.most], -reach, reach)
         panel.barh(y, most - least, left=least, height=0.8, color=GRID, alpha=0.5, linewidth=0)
         colour, marker = looks[comparison.verdict]
-        ends = np.abs(np.array([[comparison.low], [comparison.high]]) - comparison.effect)
-        style = {"fmt": marker, "color": colours[colour], "label": comparison.verdict}
+        ends = _whiskers(comparison.effect, comparison.low, comparison.high)
+        style = {"fmt": marker, "color": colour, "label": comparison.verdict}
         panel.errorbar(comparison.effect, y, xerr=ends, **style)
     panel.axvline(0, color=INK, linewidth=0.8)
     names = [f"{claim.number}. {comparison.what}" for claim, comparison in known]
@@ -141,7 +143,7 @@ def differences(found: dict[str, pd.DataFrame]) -> Figure:
     Args:
         found: by the error's title, `difference`, `low` and `high` of each row, in points.
     """
-    colours = themed_seaborn().color_palette()
+    set_theme()
     rows = list(dict.fromkeys(row for table in found.values() for row in table.index))
     size = (3 * max(1, len(found)), 0.3 * len(rows) + 1.4)
     figure, axes = plt.subplots(
@@ -149,8 +151,8 @@ def differences(found: dict[str, pd.DataFrame]) -> Figure:
     )
     for panel, (title, table) in zip(axes[0], found.items(), strict=False):
         at = [rows.index(row) for row in table.index]
-        ends = np.abs(table[["low", "high"]].sub(table["difference"], axis=0)).to_numpy().T
-        panel.errorbar(table["difference"], at, xerr=ends, fmt="o", color=colours[0])
+        ends = _whiskers(table["difference"], table["low"], table["high"])
+        panel.errorbar(table["difference"], at, xerr=ends, fmt="o", color="C0")
         panel.axvline(0, color=INK, linewidth=0.8)
         panel.set_title(title, fontsize=9)
         panel.set_xlabel("B − A (points)")
@@ -166,10 +168,10 @@ def by_threshold(curves: dict[str, pd.DataFrame], chosen: float) -> Figure:
         curves: of each row `threshold`, `loc_err_gt_known`, `low` and `high`.
         chosen: the study's threshold, a share of the maximum.
     """
-    colours = themed_seaborn().color_palette()
+    set_theme()
     figure, panel = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for i, (row, curve) in enumerate(curves.items()):
-        colour, dashes = colours[i % len(colours)], STYLES[i // len(colours) % len(STYLES)]
+        colour, dashes = f"C{i}", STYLES[i // COLOURS % len(STYLES)]
         style = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
         panel.plot(100 * curve["threshold"], curve[GT_KNOWN], dashes, label=row, **style)
         panel.fill_between(
@@ -183,7 +185,7 @@ def by_threshold(curves: dict[str, pd.DataFrame], chosen: float) -> Figure:
 
 def parameters(before: dict[str, int], after: dict[str, int]) -> Figure:
     """Parameters of a network by part, before and after surgery, as two bars."""
-    themed_seaborn()
+    set_theme()
     figure, panel = plt.subplots(figsize=(8, 1.9), layout="constrained")
     table = pd.DataFrame({"before": before, "after": after}).T.fillna(0) / 1e6
     _stack(panel, table[list(dict.fromkeys([*before, *after]))])
@@ -201,16 +203,16 @@ def by_resolution(
     errors: Sequence[str],
 ) -> Figure:
     """Errors of the rows against the cells a side of their maps, a panel an error."""
-    colours = themed_seaborn().color_palette()
+    set_theme()
     size = (4.5 * len(errors), 4)
     figure, axes = plt.subplots(1, len(errors), figsize=size, squeeze=False, layout="constrained")
     for panel, error in zip(axes[0], errors, strict=True):
         known = {row: side for row, side in cells.items() if error in rows.get(row, {})}
         for i, (row, side) in enumerate(known.items()):
-            value, span = rows[row][error], spans[row][error]
-            reach = np.abs(np.array(span) - value)[:, None]
+            value = rows[row][error]
+            reach = _whiskers(value, *spans[row][error])
             aside = side + 0.12 * (i - len(known) / 2)  # rows of one resolution beside each other
-            style = {"fmt": MARKERS[i % len(MARKERS)], "color": colours[i % len(colours)]}
+            style = {"fmt": MARKERS[i % len(MARKERS)], "color": f"C{i}"}
             panel.errorbar(aside, value, yerr=reach, label=row, **style)
         panel.set(xlabel="cells a side of the map", ylabel=f"{ERRORS[error]} (%)")
         _finish(panel, len(known), "no map could be scored: there are no maps, or no boxes")
@@ -237,6 +239,6 @@ def _finish(panel: Axes, shown: int, nothing: str, columns: int = 4) -> None:
         panel.legend(named.values(), named, ncols=columns, fontsize=8, **above)
 
 
-def _reach(values: pd.Series) -> np.ndarray:
-    """How far the interval of a mean reaches to either side, (2, 1), as errorbar takes it."""
-    return np.abs(np.array(bootstrap(values.to_numpy())) - values.mean())[:, None]
+def _whiskers(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray:
+    """How far intervals reach to either side of their values, (2, N), as errorbar takes it."""
+    return np.abs(np.array([np.atleast_1d(low), np.atleast_1d(high)]) - np.atleast_1d(value))

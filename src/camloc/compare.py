@@ -10,13 +10,12 @@ from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import RevError, SCMError
 from dvc_data.index import DataIndexError
-from jinja2 import Environment, FileSystemLoader
 from ruamel.yaml import YAML
 
 from camloc import charts, figures, predictions, tables
 from camloc.errors import UserError
 from camloc.metrics import ERRORS, bootstrap, interval, resampled_means
-from camloc.report import TEMPLATES
+from camloc.report import filled
 
 WORKSPACE = "workspace"
 MISSING = (FileNotFoundError, DvcException, DataIndexError)  # what is not in the cache raises
@@ -76,10 +75,8 @@ def _cached(files: DVCFileSystem, params: dict, rows: dict) -> tuple[dict, str |
         for method in predictions.METHODS:
             row = predictions.row_name(name, method)
             path = f"data/evaluation/{name}/{split}-{row}.parquet"
-            with suppress(*MISSING):
-                if row in rows and files.exists(path):
-                    with files.open(path) as file:
-                        images[row] = pd.read_parquet(file).set_index("image")
+            with suppress(*MISSING), files.open(path) as file:
+                images[row] = pd.read_parquet(file).set_index("image")
     return images, fingerprint
 
 
@@ -149,8 +146,8 @@ def compare(root: Path, first: str, second: str) -> Path:
         alt=f"How each row's errors differ between {first} and {second}, with intervals.",
         caption=f"Errors of B ({second}) less those of A ({first}): to the left B errs less.",
     )
-    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    page = templates.get_template("compare.html.j2").render(
+    page = filled(
+        "compare.html.j2",
         study=b.params.get("study", ""),
         title=f"{first} against {second}",
         first=first,

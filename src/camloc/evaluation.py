@@ -136,6 +136,12 @@ class Split:
         return guesses[guesses["rank"] <= 5]
 
 
+def places(guesses: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Which of the maps of `Split.guesses` is that of an image's class, by image and wnid."""
+    key = zip(guesses["image"], guesses["wnid"], strict=True)
+    return dict(zip(key, guesses.index, strict=True))
+
+
 def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> Iterator[Row]:
     """The rows of one network on one split: its classes, its CAMs and its saliency.
 
@@ -338,9 +344,7 @@ def looked_at(
         `peak_on_own` and `peak_on_other` where it holds boxes of several classes, means over
         those of them whose maps are stored; an image without either has no row.
     """
-    place = dict(
-        zip(guesses[["image", "wnid"]].itertuples(index=False), guesses.index, strict=True)
-    )
+    place = places(guesses)
     masks = _masks(split, guesses["image"].unique())
     boxes = split.manifest.boxes.groupby("image")
     several = boxes.filter(lambda own: own["wnid"].nunique() > 1).groupby("image")

@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import matplotlib.pyplot as plt
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 
 from camloc import predictions
 from camloc.boxes import upsample
-from camloc.evaluation import Split
+from camloc.evaluation import Split, places
 from camloc.manifest import Manifest
-from camloc.metrics import CORNERS, iou
+from camloc.metrics import CORNERS, best_iou
 from camloc.params import Boxes
 from camloc.predictions import row_name
 from camloc.study import Study
@@ -131,7 +130,7 @@ def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -
 
 def training_curves(history: pd.DataFrame) -> Figure:
     """Loss and top-1 error by epoch, on the train and val splits."""
-    themed_seaborn()
+    set_theme()
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
     for panel, measure, unit in (
         (left, "loss", "cross-entropy"),
@@ -146,15 +145,14 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def themed_seaborn() -> ModuleType:
-    """seaborn in the study's look; imported late, since it brings SciPy and most notebooks draw
-    pictures only."""
+def set_theme() -> None:
+    """The look of the study's charts, by seaborn; imported late, since it brings SciPy and most
+    notebooks draw pictures only."""
     import seaborn
 
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
     lines = {"axes.edgecolor": GRID, "grid.color": GRID, "legend.framealpha": 0}
     seaborn.set_theme(style="whitegrid", palette="colorblind", rc=ink | lines)
-    return seaborn
 
 
 def draw_localization(
@@ -166,7 +164,7 @@ def draw_localization(
     true = manifest.boxes_of(image["image"], wnid)
     title = manifest.short_name(wnid)
     if len(true):
-        title += f" {iou(np.repeat(box[None], len(true), axis=0), true).max():.2f}"
+        title += f" {best_iou(box, true):.2f}"
     draw_picture(panel, picture, title, low)
     draw_boxes(panel, true, TRUE, dashed=True)
     draw_boxes(panel, box, PREDICTED)
@@ -233,8 +231,7 @@ def several_classes(split: Split, method: str, boxes: dict, count: int) -> Figur
     if images.empty:
         return None
     guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
-    key = zip(guesses["image"], guesses["wnid"], strict=True)
-    place = dict(zip(key, guesses.index, strict=True))
+    place = places(guesses)
     figure, axes = grid(len(images), 1 + int(held[images["image"]].map(len).max()))
     for panels, (_, image) in zip(axes, images.iterrows(), strict=True):
         draw_picture(panels[0], read_picture(split.manifest.root / image["path"]))

@@ -33,6 +33,11 @@ def iou(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     return intersection / (_area(a) + _area(b) - intersection)
 
 
+def best_iou(box: NDArray, boxes: NDArray) -> float:
+    """The largest IoU of one box (4,) with any of several (N, 4), in inclusive pixels."""
+    return float(iou(np.broadcast_to(box, np.shape(boxes)), boxes).max())
+
+
 def outcomes(
     guesses: pd.DataFrame, labels: pd.DataFrame, boxes: pd.DataFrame, threshold: float = 0.5
 ) -> pd.DataFrame:

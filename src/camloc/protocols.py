@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from camloc.components import SIDE, best_overlaps
 from camloc.errors import UserError
-from camloc.metrics import Resamples, bootstrap, interval, iou
+from camloc.metrics import Resamples, best_iou, bootstrap, interval
 
 LEVELS = 255  # of 8 bits; level t keeps what is above t
 IOUS = (0.3, 0.5, 0.7)
@@ -67,8 +67,7 @@ def box_hits(box: NDArray, true: NDArray) -> NDArray[np.bool_]:
         box: (4,) in the pixels of the 224×224 square.
         true: boxes (N, 4), of `resized_boxes`.
     """
-    best = iou(np.repeat(np.asarray(box)[None], len(true), axis=0), true).max()
-    found = best >= np.array([0.5, *IOUS])
+    found = best_iou(box, true) >= np.array([0.5, *IOUS])
     return np.repeat(found[:, None], LEVELS, axis=1)
 
 

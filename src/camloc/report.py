@@ -69,11 +69,11 @@ class Chapter:
 def render(params: Params) -> None:
     """Write the chapters and the explorer to `reports/html`, and the index that links them."""
     root = repository_root()
-    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     chapters = list(read_chapters(params, root / EXECUTED))
     with replacing(root / "reports" / "html") as folder:
         for before, chapter, after in _between(chapters):
-            page = templates.get_template("chapter.html.j2").render(
+            page = filled(
+                "chapter.html.j2",
                 study=params.study,
                 title=chapter.title,
                 before=before,
@@ -83,7 +83,8 @@ def render(params: Params) -> None:
             (folder / f"{chapter.stem}.html").write_text(page, encoding="utf-8")
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
-        page = templates.get_template("explorer.html.j2").render(
+        page = filled(
+            "explorer.html.j2",
             study=params.study,
             title="Explorer",
             split=params.evaluate.split,
@@ -93,9 +94,7 @@ def render(params: Params) -> None:
         )
         (folder / f"{EXPLORER}.html").write_text(page, encoding="utf-8")
     text = (root / "params.yaml").read_text(encoding="utf-8")
-    page = templates.get_template("index.html.j2").render(
-        _index(params, text, chapters, cards) | {"leading": leading}
-    )
+    page = filled("index.html.j2", leading=leading, **_index(params, text, chapters, cards))
     (root / "reports" / "index.html").write_text(page, encoding="utf-8")
 
 
@@ -104,6 +103,12 @@ def _deviations(boxes: Boxes) -> str:
     paper = {"rule": "largest-component", "normalise": "max", "crops": 1}
     own = {name: getattr(boxes, name) for name in paper}
     return ", ".join(f"{name}: {value}" for name, value in own.items() if value != paper[name])
+
+
+def filled(template: str, **values: object) -> str:
+    """A page of the templates; what is no markup is escaped."""
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    return templates.get_template(template).render(values)
 
 
 def read_chapters(params: Params, folder: Path) -> Iterator[Chapter]:
@@ -207,7 +212,7 @@ def _index(params: Params, text: str, chapters: list[Chapter], cards: list[dict]
         "params": text,
         "data": data.text("finding") if data else "The data stage has not run yet.",
         "machines": sorted({_machine(chapter) for chapter in chapters}),
-        "costs": Markup(tables.show(costs, "When each notebook last ran, and what it took").data),
+        "costs": tables.show(costs, "When each notebook last ran, and what it took"),
     }
 
 

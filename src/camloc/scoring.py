@@ -15,10 +15,10 @@ from camloc.errors import UserError
 from camloc.metrics import (
     CORNERS,
     GT_KNOWN,
+    best_iou,
     bootstrap,
     image_errors,
     intervals,
-    iou,
     outcomes,
     percentages,
 )
@@ -113,8 +113,8 @@ def score_maps(
         width, height = size[i]
         full = protocols.score_map(low)
         hits.append(protocols.hits(full, protocols.resized_boxes(own, width, height)))
-        box = boxes_from_maps(low[None], np.array([[width, height]]))
-        missed.append(100.0 * (iou(np.repeat(box, len(own), axis=0), own).max() < 0.5))
+        box = boxes_from_maps(low[None], np.array([[width, height]]))[0]
+        missed.append(100.0 * (best_iou(box, own) < 0.5))
         if mask_of:
             pixels.add(protocols.pixel_counts(full, mask_of(name)))
     submissions.refuse(maps, broken, "maps that are not (h, w) of finite numbers, for")
