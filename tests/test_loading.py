@@ -1,6 +1,10 @@
 """From picture files to batches."""
 
+import dataclasses
 import io
+import os
+import shutil
+import signal
 
 import numpy as np
 import pandas as pd
@@ -8,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from camloc.distributed import Share
 from camloc.errors import UserError
 from camloc.loading import (
     UNLABELLED,
+    Batches,
     Pictures,
     decode,
     evaluation_batches,
@@ -111,10 +117,12 @@ def test_evaluation_batches_follow_the_split_in_order(manifest):
         assert torch.equal(picture, decode(manifest.root / f"test_{i}.png", 8))
 
 
-def epoch(manifest, loading=LOADING, batch=4, seed=5):
-    """One epoch; the crops come from the global generator, as training seeds it."""
-    torch.manual_seed(seed)
-    return list(training_batches(manifest, loading, batch, seed))
+def epoch(manifest, loading=LOADING, batch=4, seed=5, number=1, first=0, **options):
+    """The steps of one epoch, which are of one part each unless options say more."""
+    batches = training_batches(manifest, loading, batch, seed, **options)
+    steps = list(batches.steps(number, first))
+    assert [len(parts) for parts in steps] == [options.get("parts", 1)] * (len(batches) - first)
+    return [part for parts in steps for part in parts]
 
 
 def test_training_batches_hold_every_picture_once(manifest):
@@ -151,10 +159,124 @@ def test_same_seed_gives_the_same_batches_and_another_seed_others(manifest):
     assert not torch.equal(first[0][0], other[0][0])
 
 
-def test_epochs_of_one_loader_differ(manifest):
+def same(batches, others):
+    return all(
+        torch.equal(pictures, others[i][0]) and torch.equal(labels, others[i][1])
+        for i, (pictures, labels) in enumerate(batches)
+    )
+
+
+def test_epochs_of_one_loader_differ_and_can_be_had_again(manifest):
     loader = training_batches(manifest, LOADING, 12, seed=5)
-    (first, _), (second, _) = next(iter(loader)), next(iter(loader))
-    assert not torch.equal(first, second)
+    first, second, again = (next(loader.steps(number)) for number in (1, 2, 1))
+    assert not torch.equal(first[0][0], second[0][0])
+    assert torch.equal(first[0][0], again[0][0])
+
+
+def test_epoch_taken_up_in_its_middle_is_the_rest_of_it(manifest):
+    assert same(epoch(manifest, number=3, first=1), epoch(manifest, number=3)[1:])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_that_decode_change_no_batch(manifest, workers):
+    some = LOADING.model_copy(update={"workers": workers})
+    assert same(epoch(manifest, some), epoch(manifest))
+
+
+def test_processes_and_parts_deal_each_batch_among_them(manifest):
+    """Two processes with two parts each: pictures 0, 2 of a batch of four are the first's."""
+    whole = epoch(manifest)
+    shares = [epoch(manifest, share=Share(rank, 2), parts=2) for rank in (0, 1)]
+    for step, (pictures, labels) in enumerate(whole):
+        dealt = [shares[i % 2][2 * step + i // 2] for i in range(4)]
+        assert torch.equal(torch.cat([part[0] for part in dealt]), pictures)
+        assert torch.equal(torch.cat([part[1] for part in dealt]), labels)
+
+
+def test_batch_that_cannot_be_dealt_evenly_is_refused(manifest):
+    with pytest.raises(UserError, match=r"batch: 4 pictures .* 3 processes in 2 parts.* of 6"):
+        training_batches(manifest, LOADING, 4, 5, share=Share(0, 3), parts=2)
+
+
+def test_shares_of_a_split_are_its_batches_in_order(manifest):
+    whole = list(evaluation_batches(manifest, "test", LOADING, batch=1))
+    of_three = [
+        list(evaluation_batches(manifest, "test", LOADING, batch=1, share=Share(rank, 3)))
+        for rank in range(3)
+    ]
+    assert [len(batches) for batches in of_three] == [1, 1, 2]
+    assert same([batch for batches in of_three for batch in batches], whole)
+
+
+def test_files_decoded_on_the_device_are_the_same_pictures(manifest, tmp_path):
+    """On the CPU torchvision's JPEG decoder gives what Pillow's does; PNG and CMYK fall back."""
+    paths = []
+    for i, path in enumerate(manifest.split("train")["path"]):
+        image = Image.open(manifest.root / path).convert("CMYK" if i == 3 else "RGB")
+        image.save(tmp_path / f"{i}.JPEG", "PNG" if i == 5 else "JPEG")
+        paths.append(f"{i}.JPEG")
+    images = manifest.split("train").assign(path=paths)
+    jpegs = Manifest("test", tmp_path, manifest.classes, images, pd.DataFrame())
+    device = LOADING.model_copy(update={"decode": "device"})
+    on_device = epoch(jpegs, device, device=torch.device("cpu"))
+    for (pictures, labels), (others, same_labels) in zip(on_device, epoch(jpegs), strict=True):
+        assert torch.equal(labels, same_labels)
+        assert (pictures.int() - others.int()).abs().max() <= 2
+
+
+@pytest.fixture
+def broken(manifest, tmp_path):
+    """The same with two broken training pictures, 3 and 4."""
+    shutil.copytree(manifest.root, tmp_path / "broken")
+    for i in (3, 4):
+        (tmp_path / "broken" / f"train_{i:02}.png").write_bytes(b"no image")
+    return dataclasses.replace(manifest, root=tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"memory_gb": 0.0}, {"workers": 2, "memory_gb": 0.0}, {}, {"decode": "device"}],
+    ids=["read", "in workers", "kept", "on the device"],
+)
+def test_unreadable_picture_stops_the_epoch_by_its_name(broken, options):
+    with pytest.raises(
+        UserError, match=r"^image .*train_0[34]\.png cannot be read .*or remove it$"
+    ):
+        epoch(broken, LOADING.model_copy(update=options), device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("options", [{"memory_gb": 0.0}, {"workers": 2, "memory_gb": 0.0}, {}])
+def test_unreadable_pictures_are_skipped_and_listed_where_allowed(broken, manifest, options):
+    """The next one that can be read takes their place: 5, of class n3."""
+    loading = LOADING.model_copy(update=options | {"unreadable": "skip"})
+    batches = training_batches(broken, loading, 12, seed=5)
+    [[(pictures, labels)]] = batches.steps(1)
+    order = [view.image for view in next(iter(batches.keys))]
+    places = [order.index(i) for i in (3, 4)]
+    assert labels[places].tolist() == [2, 2]
+    [[(whole, _)]] = training_batches(manifest, LOADING, 12, seed=5).steps(1)
+    others = [i for i in range(12) if i not in places]
+    assert torch.equal(pictures[others], whole[others])
+    assert [path.name for path in batches.pictures.unreadable] == ["train_03.png", "train_04.png"]
+
+
+def test_no_readable_picture_is_refused(broken):
+    for path in broken.root.glob("train*"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"no image of .*broken can be read"):
+        epoch(broken, LOADING.model_copy(update={"unreadable": "skip"}))
+
+
+class Dying(Pictures):
+    def __getitem__(self, key):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_process_that_dies_while_decoding_is_told(manifest):
+    pictures = Dying(manifest.root, manifest.split("train"), manifest.wnids, 10)
+    loading = LOADING.model_copy(update={"workers": 1})
+    with pytest.raises(UserError, match=r"process that decodes pictures died .*loading.workers"):
+        list(Batches(pictures, [[0], [1]], loading))
 
 
 def test_pictures_kept_in_memory_are_the_same(manifest):

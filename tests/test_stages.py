@@ -18,6 +18,7 @@ SHAPES = {"source": "shapes", "train": 24, "val": 6, "test": 6}
 ROOT = repository_root()
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
 LOADING = SMOKE.loading.model_dump()
+ALONE = ("cpu", 1, 1)  # device, devices, nodes
 
 
 def run_all(study: Study) -> None:
@@ -28,8 +29,8 @@ def run_all(study: Study) -> None:
         if name in SMOKE.models:
             surgery.run(study, name, declaration, 1)
         training = SMOKE.training_of(name).model_dump() | {"batch": 8}
-        finetune.run(study, name, declaration, training, LOADING, "cpu", 1)
-        cams.run(study, name, SMOKE.cams.model_dump(), LOADING, "cpu")
+        finetune.run(study, name, declaration, training, LOADING, *ALONE, 1)
+        cams.run(study, name, SMOKE.cams.model_dump(), LOADING, *ALONE)
         evaluate.run(study, name, {"threshold": 0.2}, {"split": "test", "iou": 0.5})
 
 
@@ -117,7 +118,7 @@ def test_failing_maps_stage_leaves_the_earlier_predictions(study):
     picture.write_bytes(whole[:100])
     try:
         with pytest.raises(UserError, match=picture.name):
-            cams.run(study, "googlenet-gap", SMOKE.cams.model_dump(), LOADING, "cpu")
+            cams.run(study, "googlenet-gap", SMOKE.cams.model_dump(), LOADING, *ALONE)
     finally:
         picture.write_bytes(whole)
     assert earlier.read_bytes() == before

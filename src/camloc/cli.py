@@ -8,13 +8,13 @@ from camloc.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; a `UserError` is printed without a traceback and exits with 2."""
+    """Run one command; of a `UserError` the message is printed, and its code is the exit code."""
     options = _parser().parse_args(argv)
     try:
         options.command(options)
     except UserError as error:
         print(f"camloc: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     return 0
 
 

@@ -11,6 +11,20 @@ class UserError(Exception):
     without a traceback and exit with code 2.
     """
 
+    exit_code = 2
+
+
+class Stopped(UserError):
+    """The work was asked to stop (SIGTERM), and what it had reached is kept."""
+
+    exit_code = 143  # 128 + 15, as shells tell it
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says in one line; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
 
 def near_matches(word: str, known: Iterable[str]) -> str:
     """`"; did you mean a or b?"` for a misspelt `word`, or the known names where none is near."""

@@ -1,20 +1,25 @@
 """Pictures from disk to batches: decoding, warping, cropping, normalising."""
 
-from collections.abc import Callable, Sequence
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional
 
 from camloc.crops import ten_crops
-from camloc.errors import UserError
+from camloc.distributed import ALONE, Share
+from camloc.errors import UserError, reason
 from camloc.manifest import Manifest
 from camloc.params import Loading
 
@@ -22,14 +27,20 @@ from camloc.params import Loading
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 UNLABELLED = -1
+PREFETCH = 4  # batches that each decoding process works ahead
 
 
 class Pictures(Dataset):
     """Pictures warped to a square of `side` pixels, with the index of their class.
 
     Items are a uint8 tensor (3, h, w) after `transform`, and the index of the class in the sorted
-    wnids, `UNLABELLED` where the label is withheld. Where all pictures fit into `memory_gb` they
-    are decoded once and kept.
+    wnids, `UNLABELLED` where the label is withheld. A training item is asked for by its number and
+    its view (see `TrainingViews`), and cropped to it. Where all pictures fit into `memory_gb` they
+    are decoded once and kept. A picture that cannot be read gives the `UserError` in place of an
+    item or, with `skip`, the item of the next one that can; `unreadable` lists such files.
+
+    Names and labels are arrays, not lists: processes that decode then share their memory, because
+    nothing counts references in it.
     """
 
     def __init__(
@@ -40,32 +51,231 @@ class Pictures(Dataset):
         side: int,
         transform: Callable[[Tensor], Tensor] | None = None,
         memory_gb: float = 0.0,
+        skip: bool = False,
     ) -> None:
-        index = {wnid: i for i, wnid in enumerate(wnids)}
-        self.paths = [str(root / path) for path in images["path"]]
-        self.labels = [index.get(wnid, UNLABELLED) for wnid in images["wnid"]]
+        self.root = root
+        self.names = np.array([os.fsencode(path) for path in images["path"]], dtype=np.bytes_)
+        self.labels = pd.Index(wnids).get_indexer(images["wnid"])  # -1 where it is none
         self.side = side
         self.transform = transform
+        self.skip = skip
+        self.broken = torch.zeros(len(self.names), dtype=torch.bool).share_memory_()
         self.kept: Tensor | None = None
-        if 3 * side * side * len(self.paths) <= memory_gb * 2**30:
+        if 3 * side * side * len(self.names) <= memory_gb * 2**30:
             self._keep()
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        picture = decode(self.paths[i], self.side) if self.kept is None else self.kept[i]
-        return self.transform(picture) if self.transform else picture, self.labels[i]
+    def __getitem__(self, key: "int | View") -> tuple[Tensor, int] | UserError:
+        i, view = (key.image, key) if isinstance(key, View) else (key, None)
+        try:
+            picture, i = self._square(i)
+        except UserError as error:
+            return error  # raised in a process that decodes, it would lose its type and its words
+        if view:
+            picture = view.of(picture)
+        return self.transform(picture) if self.transform else picture, int(self.labels[i])
+
+    def path(self, i: int) -> Path:
+        """The file of picture `i`."""
+        return self.root / os.fsdecode(self.names[i])
+
+    @property
+    def unreadable(self) -> list[Path]:
+        """The files that could not be read so far."""
+        return [self.path(i) for i in self.broken.nonzero().flatten().tolist()]
+
+    def _square(self, i: int) -> tuple[Tensor, int]:
+        """A whole picture (3, side, side) and its number, which is another's where i is skipped."""
+        for j in itertools.chain(range(i, len(self)), range(i)):
+            if not self.broken[j] or not self.skip:
+                picture = self._read(j) if self.kept is None else self.kept[j]
+                if picture is not None:
+                    return picture, j
+        raise UserError(f"no image of {self.root} can be read")
+
+    def _read(self, i: int) -> Tensor | None:
+        """The picture, or None where it cannot be read and is to be skipped."""
+        try:
+            return decode(self.path(i), self.side)
+        except UserError:
+            self.broken[i] = True
+            if not self.skip:
+                raise
 
     def _keep(self) -> None:
-        kept = torch.empty(len(self.paths), 3, self.side, self.side, dtype=torch.uint8)
+        kept = torch.zeros(len(self), 3, self.side, self.side, dtype=torch.uint8)
 
         def fill(i: int) -> None:
-            kept[i] = decode(self.paths[i], self.side)
+            picture = self._read(i)
+            if picture is not None:
+                kept[i] = picture
 
         with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
-            list(pool.map(fill, range(len(self.paths))))
+            list(pool.map(fill, range(len(self))))
         self.kept = kept
+
+
+class Files(Pictures):
+    """The same as bytes, to be decoded on the device: items are the bytes (n,), the index of the
+    class, and the key."""
+
+    def __getitem__(self, key: "int | View") -> tuple[Tensor, int, "int | View"] | UserError:
+        i = key.image if isinstance(key, View) else key
+        try:
+            content = self.path(i).read_bytes()
+        except OSError as error:
+            return _unreadable(self.path(i), error)
+        return torch.frombuffer(bytearray(content), dtype=torch.uint8), int(self.labels[i]), key
+
+
+class View(NamedTuple):
+    """What training sees of a picture: a crop of its square, perhaps mirrored."""
+
+    image: int
+    top: int
+    left: int
+    size: int
+    mirrored: bool
+
+    def of(self, square: Tensor) -> Tensor:
+        """(3, side, side) to (3, size, size)."""
+        bottom, right = self.top + self.size, self.left + self.size
+        crop = square[:, self.top : bottom, self.left : right]
+        return crop.flip(-1) if self.mirrored else crop
+
+
+class TrainingViews(Sampler[list[View]]):
+    """The views of an epoch, in batches: every picture once, in an order drawn from the seed.
+
+    Seed, epoch and place in the epoch alone decide what is drawn, so an epoch can be taken up in
+    its middle, and by any number of processes: each takes its part of each batch. The incomplete
+    last batch is dropped, as batch normalisation wants, unless it is the only one.
+
+    Args:
+        batch: pictures of each step of the optimizer, of all processes together.
+        parts: in how many parts each process takes its share of a batch.
+    """
+
+    def __init__(
+        self, count: int, batch: int, loading: Loading, seed: int, share: Share, parts: int
+    ) -> None:
+        self.count, self.loading, self.seed = count, loading, seed
+        self.share, self.parts = share, parts
+        pieces = share.size * parts
+        self.piece = min(batch, count) // pieces
+        if not self.piece or (batch % pieces and batch <= count):
+            raise UserError(
+                f"params.yaml: batch: {min(batch, count)} pictures cannot be dealt evenly to "
+                f"{share.size} processes in {parts} parts each; use a multiple of {pieces}"
+            )
+        self.epoch, self.first = 1, 0
+
+    def __len__(self) -> int:
+        return self.count // (self.piece * self.share.size * self.parts)
+
+    def __iter__(self) -> Iterator[list[View]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(self.count)
+        size = self.loading.size
+        corners = rng.integers(self.loading.resize - size + 1, size=(self.count, 2))
+        mirrored = rng.random(self.count) < 0.5
+        for step, part in itertools.product(range(self.first, len(self)), range(self.parts)):
+            place = (step * self.parts + part) * self.share.size + self.share.rank
+            rows = slice(place * self.piece, (place + 1) * self.piece)
+            yield [
+                View(image, top, left, size, mirror)
+                for image, (top, left), mirror in zip(
+                    order[rows].tolist(),
+                    corners[rows].tolist(),
+                    mirrored[rows].tolist(),
+                    strict=True,
+                )
+            ]
+
+
+class Batches:
+    """Batches of pictures (b, 3, h, w) or, of ten crops, (b, 10, 3, h, w), and of labels (b,).
+
+    Args:
+        keys: what each batch holds.
+        device: where files are decoded, for pictures that are `Files`.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        keys: Iterable[Sequence],
+        loading: Loading,
+        device: torch.device | None = None,
+    ) -> None:
+        self.pictures, self.keys, self.device = pictures, keys, device
+        self.loader = DataLoader(
+            pictures,
+            batch_sampler=keys,
+            num_workers=loading.workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=loading.workers > 0,
+            prefetch_factor=PREFETCH if loading.workers else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        try:
+            for batch in self.loader:
+                if isinstance(batch, UserError):
+                    raise batch
+                yield self._decoded(*batch) if isinstance(self.pictures, Files) else batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise UserError(
+                f"a process that decodes pictures died ({reason(error)}); lower "
+                "loading.workers in params.yaml where memory is short"
+            ) from None
+
+    def _decoded(
+        self, files: list[Tensor], labels: Tensor, keys: Sequence
+    ) -> tuple[Tensor, Tensor]:
+        try:
+            pictures = decode_jpeg(files, ImageReadMode.RGB, device=self.device)
+        except RuntimeError:  # a PNG by the name of a JPEG, CMYK, a broken file: one by one
+            numbers = [key.image if isinstance(key, View) else key for key in keys]
+            pictures = [self._read(*one) for one in zip(files, numbers, strict=True)]
+        side = self.pictures.side
+        squares = [functional.resize(picture, [side, side], antialias=True) for picture in pictures]
+        views = [
+            key.of(square) if isinstance(key, View) else square
+            for key, square in zip(keys, squares, strict=True)
+        ]
+        return torch.stack(views), labels
+
+    def _read(self, file: Tensor, i: int) -> Tensor:
+        """A picture that the device may not decode (3, H, W), on the device."""
+        try:
+            return decode_jpeg(file, ImageReadMode.RGB, device=self.device)
+        except RuntimeError:
+            return _rgb(self.pictures.path(i)).to(self.device)
+
+
+class TrainingBatches(Batches):
+    """The batches of the train split, epoch by epoch.
+
+    Iterated, they are the parts of this process of the epoch that `keys` stands at.
+    """
+
+    keys: TrainingViews
+
+    def steps(self, epoch: int, first: int = 0) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """Each step's batch from step `first` of an epoch on, as the parts of this process."""
+        self.keys.epoch, self.keys.first = epoch, first
+        parts = iter(self)
+        while step := list(itertools.islice(parts, self.keys.parts)):
+            yield step
 
 
 def decode(path: str | Path, side: int) -> Tensor:
@@ -74,76 +284,110 @@ def decode(path: str | Path, side: int) -> Tensor:
     Raises:
         UserError: the file is missing, truncated or not an image.
     """
+    return functional.resize(_rgb(path), [side, side], antialias=True)
+
+
+def _rgb(path: str | Path) -> Tensor:
+    """A picture's pixels as they lie in the file, (3, H, W): its EXIF turns nothing, since boxes
+    and masks are drawn on the unturned picture."""
     try:
         with Image.open(path) as image:
-            picture = functional.pil_to_tensor(image.convert("RGB"))  # (3, H, W)
+            return functional.pil_to_tensor(image.convert("RGB"))
     except OSError as error:
-        raise UserError(f"image {path} cannot be read ({error}); replace or remove it") from None
-    return functional.resize(picture, [side, side], antialias=True)
+        raise _unreadable(path, error) from None
 
 
-def training_batches(manifest: Manifest, loading: Loading, batch: int, seed: int) -> DataLoader:
+def _unreadable(path: str | Path, error: Exception) -> UserError:
+    return UserError(f"image {path} cannot be read ({error}); replace or remove it")
+
+
+def _collate(items: list) -> "list | UserError":
+    """Items as a batch; in the place of a batch with an unreadable picture, what is wrong."""
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+    if len(items[0]) == 3:  # files differ in length
+        files, labels, keys = zip(*items, strict=True)
+        return [list(files), torch.tensor(labels), list(keys)]
+    return default_collate(items)
+
+
+def training_batches(
+    manifest: Manifest,
+    loading: Loading,
+    batch: int,
+    seed: int,
+    *,
+    device: torch.device | None = None,
+    share: Share = ALONE,
+    parts: int = 1,
+) -> TrainingBatches:
     """Shuffled batches of the train split: random crops of the warped square, mirrored by chance.
 
-    `seed` fixes the order. Crops and mirrors come from torch's own generator, in this process or
-    in the workers, so it must be seeded, too.
-
-    Returns:
-        A loader of uint8 (batch, 3, size, size) and class indices (batch,); the incomplete last
-        batch is dropped, as batch normalisation wants.
+    Raises:
+        UserError: a picture cannot be read, unless they are skipped; the batch cannot be dealt
+            evenly.
     """
-    transform = v2.Compose([v2.RandomCrop(loading.size), v2.RandomHorizontalFlip()])
-    pictures = Pictures(
-        manifest.root,
-        manifest.split("train"),
-        manifest.wnids,
-        loading.resize,
-        transform,
-        loading.memory_gb,
+    images = manifest.split("train")
+    keys = TrainingViews(len(images), batch, loading, seed, share, parts)
+    kind, keep = _kind(loading, loading.memory_gb)
+    skip = loading.unreadable == "skip"
+    pictures = kind(
+        manifest.root, images, manifest.wnids, loading.resize, memory_gb=keep, skip=skip
     )
-    generator = torch.Generator().manual_seed(seed)
-    return DataLoader(
-        pictures,
-        batch,
-        shuffle=True,
-        drop_last=len(pictures) >= batch,
-        num_workers=loading.workers,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=loading.workers > 0,
-        generator=generator,
-    )
+    return TrainingBatches(pictures, keys, loading, device)
 
 
 def evaluation_batches(
-    manifest: Manifest, split: str, loading: Loading, batch: int, memory_gb: float = 0.0
-) -> DataLoader:
+    manifest: Manifest,
+    split: str,
+    loading: Loading,
+    batch: int,
+    *,
+    memory_gb: float = 0.0,
+    device: torch.device | None = None,
+    share: Share = ALONE,
+) -> Batches:
     """Batches of a split in the order of `manifest.split`: the whole picture, warped to `size`.
 
     Nothing is cropped, so that a map covers the whole picture. Pictures that are read more than
     once are kept in memory up to `memory_gb`.
     """
-    images = manifest.split(split)
-    pictures = Pictures(manifest.root, images, manifest.wnids, loading.size, memory_gb=memory_gb)
-    return DataLoader(
-        pictures, batch, num_workers=loading.workers, pin_memory=torch.cuda.is_available()
-    )
+    kind, keep = _kind(loading, memory_gb)
+    images = share.of(manifest.split(split), batch)
+    pictures = kind(manifest.root, images, manifest.wnids, loading.size, memory_gb=keep)
+    return Batches(pictures, _in_order(len(images), batch), loading, device)
 
 
-def ten_crop_batches(manifest: Manifest, split: str, loading: Loading, batch: int) -> DataLoader:
-    """Batches of a split as ten crops of each warped square, uint8 (B, 10, 3, size, size)."""
+def ten_crop_batches(
+    manifest: Manifest, split: str, loading: Loading, batch: int, *, share: Share = ALONE
+) -> Batches:
+    """Batches of a split as ten crops of each warped square, uint8 (b, 10, 3, size, size)."""
+    images = share.of(manifest.split(split), batch)
     transform = partial(ten_crops, size=loading.size)
-    pictures = Pictures(
-        manifest.root, manifest.split(split), manifest.wnids, loading.resize, transform
-    )
-    return DataLoader(
-        pictures, batch, num_workers=loading.workers, pin_memory=torch.cuda.is_available()
-    )
+    pictures = Pictures(manifest.root, images, manifest.wnids, loading.resize, transform)
+    return Batches(pictures, _in_order(len(images), batch), loading)
+
+
+def _kind(loading: Loading, memory_gb: float) -> tuple[type[Pictures], float]:
+    """What reads the pictures, and how much of them is kept: files for the device are not."""
+    return (Files, -1.0) if loading.decode == "device" else (Pictures, memory_gb)
+
+
+def _in_order(count: int, batch: int) -> list[range]:
+    return [range(first, min(first + batch, count)) for first in range(0, count, batch)]
 
 
 def normalise(pictures: Tensor, device: torch.device) -> Tensor:
     """uint8 (B, 3, h, w) to float32 on the device, with ImageNet's mean 0 and deviation 1."""
-    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+    mean, std = _statistics(device)
     x = pictures.to(device, non_blocking=True).float()
     # In place: on CPUs a copy for each step takes as long as a thin network does.
-    return x.sub_(255 * mean).div_(255 * std).to(memory_format=torch.channels_last)
+    return x.sub_(mean).div_(std).to(memory_format=torch.channels_last)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """ImageNet's mean and deviation of bytes, (1, 3, 1, 1), made once: a GPU is waited for."""
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return 255 * mean, 255 * std

@@ -60,16 +60,26 @@ class ILSVRC(Section):
 
 
 class Loading(Section):
-    """How pictures become batches; sides in pixels."""
+    """How pictures become batches; sides in pixels.
+
+    JPEG files are decoded by `workers`, or on the device that trains. A training picture that is
+    `unreadable` stops the training, or the next one takes its place.
+    """
 
     size: PositiveInt
     resize: PositiveInt
     workers: Annotated[int, Field(ge=0)] = 0
     memory_gb: NonNegativeFloat = 1.0
+    decode: Literal["workers", "device"] = "workers"
+    unreadable: Literal["stop", "skip"] = "stop"
 
 
 class Training(Section):
-    """Optimization of one network."""
+    """Optimization of one network.
+
+    `batch` is of all devices together; each takes its share in `accumulate` parts, whose gradients
+    are added.
+    """
 
     epochs: Annotated[int, Field(ge=0)]
     batch: PositiveInt
@@ -80,7 +90,10 @@ class Training(Section):
     momentum: Fraction = 0.9
     step_epochs: PositiveInt = 30
     label_smoothing: Fraction = 0.0
-    precision: Literal["auto", "bf16", "float32"] = "auto"
+    precision: Literal["auto", "bf16", "fp16", "float32"] = "auto"
+    accumulate: PositiveInt = 1
+    compile: bool = False
+    checkpoint_minutes: PositiveFloat = 10.0
 
 
 class Original(Section):
@@ -158,6 +171,8 @@ class Params(Section):
     study: str
     seed: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda", "mps"]
+    devices: PositiveInt | Literal["auto"]
+    nodes: PositiveInt
     data: Annotated[Shapes | TinyImageNet | ILSVRC, Field(discriminator="source")]
     loading: Loading
     training: Training
@@ -258,6 +273,8 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield "models: declare at least one"
     if params.loading.resize < params.loading.size:
         yield "loading.resize: must be at least loading.size, which is cropped from it"
+    if params.loading.decode == "device" and params.loading.unreadable == "skip":
+        yield "loading.unreadable: a device stops at such a picture; skip needs decode: workers"
     for name, model in params.models.items():
         if name in params.originals:
             yield f"models.{name}: an original has this name already"

@@ -1,16 +1,21 @@
 """The notebooks as stages of the pipeline: copies without outputs, run by papermill."""
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import nbformat
 import papermill
+import psutil
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from camloc.errors import UserError, near_matches
+from camloc.errors import Stopped, UserError, near_matches
 from camloc.params import Params
 from camloc.provenance import children_cost, provenance
+from camloc.stopping import on_signals
 from camloc.study import repository_root
 
 FOLDER = "data"  # of the study that the pipeline runs
@@ -88,23 +93,40 @@ def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
     os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
     partial = target.with_suffix(".failed.ipynb")
     about = provenance(root)
+    asked = threading.Event()
     try:
-        notebook = papermill.execute_notebook(
-            str(source),
-            str(partial),
-            parameters=values,
-            kernel_name="python3",
-            cwd=str(root),
-            progress_bar=False,
-            stdout_file=sys.stdout,  # a line an epoch
-        )
+        with on_signals(lambda: (asked.set(), _stop_kernels()), signal.SIGINT):
+            notebook = papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=values,
+                kernel_name="python3",
+                cwd=str(root),
+                progress_bar=False,
+                stdout_file=sys.stdout,  # a line an epoch
+            )
     except PapermillExecutionError as error:
-        if error.ename == UserError.__name__:
+        refusals = {kind.__name__: kind for kind in (UserError, Stopped)}
+        if error.ename in refusals:
             partial.unlink()
-            raise UserError(error.evalue) from None
+            raise refusals[error.ename](error.evalue) from None
         raise
+    except DeadKernelError:
+        partial.unlink(missing_ok=True)
+        if asked.is_set():
+            raise Stopped(f"{source.stem} was stopped; it had nothing to keep") from None
+        raise UserError(
+            f"the process of {source.stem} died (killed, often for want of memory: smaller batches "
+            "and fewer loading.workers in params.yaml need less); run again to go on"
+        ) from None
     seconds, memory = children_cost()
     cost = {"processor_seconds": round(seconds, 1), "peak_memory_mib": round(memory)}
     notebook.metadata["camloc"] = about | cost
     nbformat.write(notebook, partial)
     partial.replace(target)
+
+
+def _stop_kernels() -> None:
+    """Pass SIGTERM on: kernels are in sessions of their own, which a terminal does not reach."""
+    for child in psutil.Process().children():
+        child.terminate()

@@ -10,6 +10,7 @@ maps as (images, classes stored, 10, h, w), and the geometry of the crops in `cr
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 METHODS = ("cam", "backprop")
+_TABLE = "predictions.parquet"
 _CROPS = "crops.json"
 _SCHEMA = pa.schema(
     [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
@@ -33,7 +35,7 @@ class MapWriter:
     def __init__(self, folder: Path, images: Sequence[str], wnids: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.images, self.wnids = folder, list(images), np.array(wnids)
-        self.table = pq.ParquetWriter(folder / "predictions.parquet", _SCHEMA)
+        self.table = pq.ParquetWriter(folder / _TABLE, _SCHEMA)
         self.maps: dict[str, np.memmap] = {}
         self.done = 0
 
@@ -70,9 +72,45 @@ class MapWriter:
         return self.maps[method]
 
 
+def join(parts: Sequence[Path], folder: Path) -> None:
+    """Put the parts of splits that several processes wrote together, in their order.
+
+    Args:
+        parts: folders of splits, each as `MapWriter` leaves it; consecutive images.
+        folder: gets the same of all images. A single part is moved, not copied.
+    """
+    splits = dict.fromkeys(split.name for part in parts for split in sorted(part.iterdir()))
+    for split in splits:
+        found = [part / split for part in parts if (part / split).is_dir()]
+        if len(found) == 1:
+            found[0].rename(folder / split)
+        else:
+            _join_split(found, folder / split)
+
+
+def _join_split(parts: Sequence[Path], folder: Path) -> None:
+    folder.mkdir()
+    with pq.ParquetWriter(folder / _TABLE, _SCHEMA) as table:
+        for part in parts:
+            read = pq.ParquetFile(part / _TABLE)
+            for batch in range(read.num_row_groups):  # kept, so that the file is one process's
+                table.write_table(read.read_row_group(batch))
+    for method in methods_of(parts[0]):
+        maps = [read_maps(part, method) for part in parts]
+        shape = (sum(map(len, maps)), *maps[0].shape[1:])
+        whole = open_memmap(folder / f"{method}.npy", mode="w+", dtype=np.float16, shape=shape)
+        done = 0
+        for low in maps:
+            whole[done : done + len(low)] = low
+            done += len(low)
+        whole.flush()
+    if (parts[0] / _CROPS).is_file():
+        shutil.copy(parts[0] / _CROPS, folder)
+
+
 def read(folder: Path) -> pd.DataFrame:
     """The predictions of a split; row r belongs to map r of the flattened map files."""
-    return pd.read_parquet(folder / "predictions.parquet")
+    return pd.read_parquet(folder / _TABLE)
 
 
 def write_crops(folder: Path, side: int, size: int) -> None:

@@ -64,6 +64,10 @@ class Study:
     def history(self, name: str) -> Path:
         return self.folder / "networks" / name / "history.csv"
 
+    def checkpoint(self, name: str) -> Path:
+        """Where a training that is not over is kept."""
+        return self.folder / "networks" / name / "checkpoint.pt"
+
     def predictions(self, name: str) -> Path:
         """Folder of a network's predicted classes and maps."""
         return self.folder / "predictions" / name

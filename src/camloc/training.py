@@ -1,22 +1,36 @@
-"""Training of one network on one device."""
+"""Training of one network, on one device or a share of it on each of several."""
 
 import math
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
-from torch.utils.data import DataLoader
 
-from camloc.errors import UserError
-from camloc.loading import UNLABELLED, normalise
+from camloc.checkpoints import Checkpoint, State
+from camloc.distributed import (
+    agree,
+    share,
+    sum_over_processes,
+    synchronise_batch_norms,
+)
+from camloc.errors import Stopped, UserError, reason
+from camloc.loading import UNLABELLED, TrainingBatches, normalise
 from camloc.params import Training
 from camloc.progress import progress
+from camloc.stopping import on_signals
 
 HISTORY_COLUMNS = ["epoch", "lr", "train_loss", "train_err_top1", "val_loss", "val_err_top1"]
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+READ_EVERY = 50  # steps
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,67 +49,109 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto` is bf16 where the processor multiplies it in hardware, else float32."""
+    """`auto` is bf16 where the processor multiplies it in hardware; else fp16 on CUDA, with the
+    loss scaled, and float32 elsewhere."""
     if name == "auto":
         fast = {
             "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
             "cpu": torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported(),
         }
-        name = "bf16" if fast.get(device.type, False) else "float32"
-    return torch.bfloat16 if name == "bf16" else torch.float32
+        slow = "fp16" if device.type == "cuda" else "float32"
+        name = "bf16" if fast.get(device.type, False) else slow
+    return PRECISIONS[name]
 
 
 def fit(
     network: nn.Module,
-    batches: DataLoader,
-    val: DataLoader,
+    batches: TrainingBatches,
+    val: Iterable,
     training: Training,
     device: torch.device,
+    checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Train a network in place on the cross-entropy of its logits.
 
+    Where torchrun started several processes all call this, each with its share of the same
+    batches; gradients, batch statistics and losses are those of the whole batch.
+
     Args:
-        batches: uint8 pictures (B, 3, h, w) and class indices (B,), shuffled.
+        batches: uint8 pictures (b, 3, h, w) and class indices (b,), shuffled.
         val: the same for the val split, in order; only measured, nothing is chosen by it.
+        checkpoint: the file that the training goes on from where it is there, and is kept in.
 
     Returns:
         The history, one row an epoch: the learning rate at its start, losses, errors in percent.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: the loss is no longer finite, or the checkpoint is of another training.
+        Stopped: SIGTERM came.
     """
     network.to(device, memory_format=torch.channels_last)
-    optimizer, schedule = _optimizer(network, training, steps_per_epoch=len(batches))
+    synchronise_batch_norms(network, device)
     precision = choose_precision(training.precision, device)
-    history = []
-    for epoch in range(1, training.epochs + 1):
-        lr = schedule.get_last_lr()[0]
-        shown = progress(
-            batches, desc=f"epoch {epoch}/{training.epochs}", unit="batch", leave=False
-        )
-        loss, error = _train_epoch(
-            network, shown, optimizer, schedule, training.label_smoothing, precision, device
-        )
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the training loss is {loss} in epoch {epoch}; a smaller `lr` or "
-                "`precision: float32` in params.yaml usually helps"
-            )
-        val_loss, val_error = measure(network, val, precision, device)
-        history.append([epoch, lr, loss, error, val_loss, val_error])
-        print(
-            f"epoch {epoch}/{training.epochs}: train loss {loss:.3f} error {error:.1f} %, "
-            f"val loss {val_loss:.3f} error {val_error:.1f} %",
-            flush=True,
-        )
+    optimizer, schedule = _optimizer(network, training, steps_per_epoch=len(batches))
+    scaler = GradScaler(device.type, enabled=precision == torch.float16)
+    state = State(network, optimizer, schedule, scaler)
+    if checkpoint and checkpoint.resume(state):
+        _say(f"going on from the checkpoint of {state.position}")
+    forward = DistributedDataParallel(network) if share().size > 1 else network
+    forward = compiled(forward) if training.compile else forward
+    step = Step(forward, state, training, precision, device)
+    stop = threading.Event()
+    with on_signals(stop.set):
+        while state.epoch <= training.epochs:
+            _train_epoch(step, batches, state, training, checkpoint, stop)
+            _end_epoch(state, training, *measure(network, val, precision, device))
+            if checkpoint:
+                checkpoint.save(state)
     network.eval()
-    return pd.DataFrame(history, columns=HISTORY_COLUMNS)
+    return pd.DataFrame(state.history, columns=HISTORY_COLUMNS)
+
+
+@dataclass
+class Step:
+    """One step of the optimizer; nothing in it waits for a GPU."""
+
+    forward: nn.Module
+    state: State
+    training: Training
+    precision: torch.dtype
+    device: torch.device
+
+    def __call__(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Learn from one batch, given in parts whose gradients add up.
+
+        Returns:
+            The mean loss and the share of wrong pictures, (2,), on the device.
+        """
+        state, done = self.state, []
+        for i, part in enumerate(parts, start=1):
+            apart = i < len(parts) and isinstance(self.forward, DistributedDataParallel)
+            with self.forward.no_sync() if apart else nullcontext():
+                done.append(self._backward(*part, parts=len(parts)))
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.schedule.step()
+        return torch.stack(done).mean(0)
+
+    def _backward(self, pictures: Tensor, labels: Tensor, parts: int) -> Tensor:
+        labels = labels.to(self.device, non_blocking=True)
+        with autocast(self.device, self.precision):
+            logits = self.forward(normalise(pictures, self.device))  # (b, K)
+            loss = functional.cross_entropy(
+                logits.float(), labels, label_smoothing=self.training.label_smoothing
+            )
+        self.state.scaler.scale(loss / parts).backward()
+        wrong = (logits.argmax(1) != labels).float().mean()
+        return torch.stack([loss.detach(), wrong])
 
 
 def measure(
     network: nn.Module, batches: Iterable, precision: torch.dtype, device: torch.device
 ) -> tuple[float, float]:
-    """Mean cross-entropy and top-1 error in percent over the labelled pictures of the batches."""
+    """Mean cross-entropy and top-1 error in percent over the labelled pictures of the batches, of
+    all processes together."""
     network.eval()
     loss = torch.zeros((), device=device)
     wrong = torch.zeros((), device=device)
@@ -111,39 +167,105 @@ def measure(
             labelled = labels != UNLABELLED
             wrong += ((logits.argmax(1) != labels) & labelled).sum()
             count += int(labelled.sum())
-    if not count:
-        return math.nan, math.nan
-    return float(loss) / count, 100 * float(wrong) / count
+    totals = torch.tensor([float(loss), float(wrong), count], dtype=torch.float64)
+    loss, wrong, count = sum_over_processes(totals).tolist()
+    return (loss / count, 100 * wrong / count) if count else (math.nan, math.nan)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """Mixed precision where `precision` is bf16, a no-op where it is float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16)
+    """Mixed precision where `precision` is bf16 or fp16, a no-op where it is float32."""
+    low = precision if precision != torch.float32 else torch.bfloat16
+    return torch.autocast(device.type, dtype=low, enabled=precision != torch.float32)
+
+
+def compiled(network: nn.Module) -> nn.Module:
+    """torch.compile's version of a network, or the network itself where that fails.
+
+    Compiling starts with the first batch, so that is when it is told.
+    """
+    fast = torch.compile(network)
+    forward = fast.forward
+
+    def first(*args):
+        try:
+            return forward(*args)
+        except Exception as error:  # whatever a compiler may raise
+            _say(f"torch.compile failed ({reason(error)}); training goes on without it")
+            fast.forward = network.forward
+            return network(*args)
+
+    fast.forward = first
+    return fast
 
 
 def _train_epoch(
-    network: nn.Module,
-    batches: Iterable,
-    optimizer: Optimizer,
-    schedule: LRScheduler,
-    smoothing: float,
-    precision: torch.dtype,
-    device: torch.device,
-) -> tuple[float, float]:
-    network.train()
-    losses, wrong = [], []
-    for pictures, labels in batches:
-        labels = labels.to(device, non_blocking=True)
-        with autocast(device, precision):
-            logits = network(normalise(pictures, device))  # (B, K)
-            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-        wrong.append((logits.argmax(1) != labels).float().mean())
-    return float(torch.stack(losses).mean()), 100 * float(torch.stack(wrong).mean())
+    step: Step,
+    batches: TrainingBatches,
+    state: State,
+    training: Training,
+    checkpoint: Checkpoint | None,
+    stop: threading.Event,
+) -> None:
+    """The steps of an epoch that are left; saves when it is time to, and when it has to stop."""
+    step.forward.train()
+    if state.step == 0:
+        state.lr = state.schedule.get_last_lr()[0]
+    unread: list[Tensor] = []
+    shown = progress(
+        batches.steps(state.epoch, state.step),
+        desc=f"epoch {state.epoch}/{training.epochs}",
+        initial=state.step,
+        total=len(batches),
+        unit="batch",
+        leave=False,
+    )
+    for parts in shown:
+        unread.append(step(parts))
+        state.step += 1
+        # Reading waits for the device, and asking the others for them: both are done seldom.
+        seldom = state.step % READ_EVERY == 0
+        if seldom or share().size == 1:
+            due = checkpoint is not None and checkpoint.due
+            stopping, saving = agree(stop.is_set(), due)
+            if seldom or stopping or saving:
+                _read(unread, state)
+            if checkpoint and (stopping or saving):
+                checkpoint.save(state)
+            if stopping:
+                kept = f"{checkpoint.path} keeps it" if checkpoint else "nothing is kept"
+                raise Stopped(f"training stopped by SIGTERM in {state.position}; {kept}")
+    _read(unread, state)
+
+
+def _read(unread: list[Tensor], state: State) -> None:
+    """Add the results of steps to the state's sums, over all processes."""
+    if unread:
+        results = sum_over_processes(torch.stack(unread).cpu()) / share().size  # (steps, 2)
+        for loss, wrong in results.tolist():
+            state.loss += loss
+            state.wrong += wrong
+        unread.clear()
+    if not math.isfinite(state.loss):
+        raise UserError(
+            f"the training loss is {state.loss} in epoch {state.epoch}; a smaller `lr` or "
+            "`precision: float32` in params.yaml usually helps"
+        )
+
+
+def _end_epoch(state: State, training: Training, val_loss: float, val_error: float) -> None:
+    loss, error = state.loss / state.step, 100 * state.wrong / state.step
+    state.history.append([state.epoch, state.lr, loss, error, val_loss, val_error])
+    _say(
+        f"epoch {state.epoch}/{training.epochs}: train loss {loss:.3f} error {error:.1f} %, "
+        f"val loss {val_loss:.3f} error {val_error:.1f} %"
+    )
+    state.epoch, state.step, state.loss, state.wrong = state.epoch + 1, 0, 0.0, 0.0
+
+
+def _say(line: str) -> None:
+    """Print for people, once for all processes."""
+    if share().rank == 0:
+        print(line, flush=True)
 
 
 def _optimizer(

@@ -1,10 +1,12 @@
 """03_cams: classify the evaluated splits and store the maps."""
 
+import shutil
 from functools import partial
+from pathlib import Path
 
 import torch
 
-from camloc import predictions, surgery
+from camloc import distributed, predictions, surgery
 from camloc.loading import evaluation_batches, ten_crop_batches
 from camloc.manifest import Manifest, replacing
 from camloc.maps import write_predictions
@@ -13,11 +15,42 @@ from camloc.study import EVALUATED, Study
 from camloc.training import choose_device
 
 
-def run(study: Study, name: str, cams: dict, loading: dict, device: str) -> None:
-    """Write the predictions and maps of the network `name` on each evaluated split."""
-    options, loading_options = Cams(**cams), Loading(**loading)
+def run(
+    study: Study,
+    network: str,
+    cams: dict,
+    loading: dict,
+    device: str,
+    devices: int | str,
+    nodes: int,
+) -> None:
+    """Write the predictions and maps of a network on each evaluated split, on as many devices as
+    asked for."""
+    task = {"network": network, "cams": cams, "loading": loading, "device": device}
+    distributed.run(work, study, task, devices, nodes)
+    parts = sorted(_parts(study, network).glob("*"), key=lambda part: int(part.name))
+    with replacing(study.predictions(network)) as folder:
+        predictions.join(parts, folder)
+    shutil.rmtree(_parts(study, network))
+
+
+def work(study: Study, network: str, cams: dict, loading: dict, device: str) -> None:
+    """The share of one process in `run`: a part of each split, left for `predictions.join`."""
+    part = _parts(study, network) / str(distributed.share().rank)
+    with replacing(part) as folder:
+        _write(folder, study, network, Cams(**cams), Loading(**loading), device)
+
+
+def _parts(study: Study, network: str) -> Path:
+    folder = study.predictions(network)
+    return folder.with_name(folder.name + ".parts")
+
+
+def _write(
+    folder: Path, study: Study, name: str, options: Cams, loading: Loading, device: str
+) -> None:
     manifest = Manifest.load(study.manifest)
-    where = choose_device(device)
+    where, share = choose_device(device), distributed.share()
     network, about = surgery.load(study.weights(name))
     cam_network = surgery.with_cams(network, about)  # before both move to the device
     for module in filter(None, (network, cam_network)):
@@ -31,15 +64,16 @@ def run(study: Study, name: str, cams: dict, loading: dict, device: str) -> None
         device=where,
     )
     cell = options.saliency_cell if name in options.saliency else None
-    with replacing(study.predictions(name)) as folder:
-        for split in EVALUATED:
-            images = manifest.split(split)["image"]
-            if images.empty:
-                continue
-            batches = evaluation_batches(manifest, split, loading_options, options.batch)
-            write(folder / split, batches=batches, images=images, saliency_cell=cell)
-            if name in options.ten_crop:
-                crops = ten_crop_batches(manifest, split, loading_options, options.batch)
-                ten = folder / f"{split}-ten-crop"
-                write(ten, batches=crops, images=images, saliency_cell=None)
-                predictions.write_crops(ten, loading_options.resize, loading_options.size)
+    for split in EVALUATED:
+        images = share.of(manifest.split(split)["image"], options.batch)
+        if images.empty:
+            continue
+        batches = evaluation_batches(
+            manifest, split, loading, options.batch, device=where, share=share
+        )
+        write(folder / split, batches=batches, images=images, saliency_cell=cell)
+        if name in options.ten_crop:
+            crops = ten_crop_batches(manifest, split, loading, options.batch, share=share)
+            ten = folder / f"{split}-ten-crop"
+            write(ten, batches=crops, images=images, saliency_cell=None)
+            predictions.write_crops(ten, loading.resize, loading.size)

@@ -1,49 +1,132 @@
 """02_finetune: train an original, or what surgery left of one."""
 
+import hashlib
+import sys
+
 import pandas as pd
 import torch
 
-from camloc import networks, surgery
+from camloc import distributed, networks, surgery
+from camloc.checkpoints import Checkpoint, digest, flat
 from camloc.loading import evaluation_batches, training_batches
 from camloc.manifest import Manifest
 from camloc.params import Loading, Original, Training
 from camloc.study import Study, repository_root
-from camloc.training import choose_device, fit
+from camloc.training import choose_device, choose_precision, fit
 
 
 def run(
     study: Study,
-    name: str,
+    network: str,
+    declaration: dict,
+    training: dict,
+    loading: dict,
+    device: str,
+    devices: int | str,
+    nodes: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Train a network on as many devices as asked for, and write its weights and history.
+
+    Returns:
+        The history (see `camloc.training.fit`).
+    """
+    task = {
+        "network": network,
+        "declaration": declaration,
+        "training": training,
+        "loading": loading,
+        "device": device,
+        "seed": seed,
+    }
+    distributed.run(work, study, task, devices, nodes)
+    study.checkpoint(network).unlink(missing_ok=True)
+    return pd.read_csv(study.history(network))
+
+
+def work(
+    study: Study,
+    network: str,
     declaration: dict,
     training: dict,
     loading: dict,
     device: str,
     seed: int,
-) -> pd.DataFrame:
-    """Train the network `name` and write its weights and history.
-
-    Returns:
-        The history (see `camloc.training.fit`).
-    """
+) -> None:
+    """The share of one process in `run`; leaves the checkpoint of the end, too."""
+    where, share = choose_device(device), distributed.share()
     manifest = Manifest.load(study.manifest)
     own_seed = declaration.get("seed")
     seed = seed if own_seed is None else own_seed
     torch.manual_seed(seed)
     if "backbone" in declaration:
-        network, about = surgery.load(study.surgery(name))
+        trained, about = surgery.load(study.surgery(network))
     else:
-        network, about = _original(name, declaration, manifest.wnids)
+        trained, about = _original(network, declaration, manifest.wnids)
     options, recipe = Loading(**loading), Training(**training)
-    history = fit(
-        network,
-        training_batches(manifest, options, recipe.batch, seed),
-        evaluation_batches(manifest, "val", options, recipe.batch, options.memory_gb),
-        recipe,
-        choose_device(device),
+    made_by = _made_by(trained, about, manifest, options, recipe, where, seed)
+    torch.manual_seed(seed + share.rank)  # dropout differs between the processes
+    batches = training_batches(
+        manifest,
+        options,
+        recipe.batch,
+        seed,
+        device=where,
+        share=share,
+        parts=recipe.accumulate,
     )
-    surgery.save(network.cpu(), study.weights(name), about)
-    history.to_csv(study.history(name), index=False)
-    return history
+    history = fit(
+        trained,
+        batches,
+        evaluation_batches(
+            manifest,
+            "val",
+            options,
+            recipe.batch,
+            memory_gb=options.memory_gb,
+            device=where,
+            share=share,
+        ),
+        recipe,
+        where,
+        Checkpoint(study.checkpoint(network), made_by, recipe.checkpoint_minutes),
+    )
+    _list_unreadable(distributed.gather(batches.pictures.unreadable))
+    if share.rank == 0:
+        surgery.save(trained.cpu(), study.weights(network), about)
+        history.to_csv(study.history(network), index=False)
+
+
+def _made_by(
+    network: torch.nn.Module,
+    about: dict,
+    manifest: Manifest,
+    loading: Loading,
+    training: Training,
+    device: torch.device,
+    seed: int,
+) -> dict:
+    """All that decides what a training comes to; what only changes its pace is left out."""
+    wnids = hashlib.sha256(" ".join(about["wnids"]).encode()).hexdigest()[:16]
+    images = pd.util.hash_pandas_object(manifest.split("train")[["path", "wnid"]]).sum()
+    precision = choose_precision(training.precision, device)
+    return flat(
+        {
+            "network": about | {"wnids": wnids, "starts from": digest(network)},
+            "training": training.model_dump(exclude={"checkpoint_minutes", "compile"})
+            | {"precision": str(precision).removeprefix("torch.")},
+            "loading": loading.model_dump(exclude={"workers", "memory_gb"}),
+            "train images": f"{images:016x}",
+            "seed": seed,
+        }
+    )
+
+
+def _list_unreadable(of_processes: list[list]) -> None:
+    files = sorted({str(path) for unreadable in of_processes for path in unreadable})
+    if files and distributed.share().rank == 0:
+        print(f"{len(files)} training images cannot be read and were skipped:", *files, sep="\n  ")
+        sys.stdout.flush()
 
 
 def _original(name: str, declaration: dict, wnids: list[str]) -> tuple[torch.nn.Module, dict]:

@@ -25,7 +25,7 @@ def prepare(study: Study, before: str) -> None:
     declared = repository_root() / "params" / "smoke.yaml"
     smoke = params.load(declared)
     _forget_another_study(study.folder, declared)
-    loading, device = smoke.loading.model_dump(), smoke.device
+    loading, where = smoke.loading.model_dump(), (smoke.device, smoke.devices, smoke.nodes)
     if before > "00_data" and not study.manifest.exists():
         data.run(study, smoke.data.model_dump(), smoke.seed)
     for name in (*smoke.originals, *smoke.models):
@@ -35,9 +35,9 @@ def prepare(study: Study, before: str) -> None:
         needed = before > "02_finetune" or (before == "01_surgery" and name in smoke.originals)
         if needed and not study.weights(name).exists():
             training = smoke.training_of(name).model_dump()
-            finetune.run(study, name, declaration, training, loading, device, smoke.seed)
+            finetune.run(study, name, declaration, training, loading, *where, smoke.seed)
         if before > "03_cams" and not study.predictions(name).exists():
-            cams.run(study, name, smoke.cams.model_dump(), loading, device)
+            cams.run(study, name, smoke.cams.model_dump(), loading, *where)
         if before > "04_evaluate" and not study.evaluation(name).exists():
             evaluate.run(study, name, smoke.boxes.model_dump(), smoke.evaluate.model_dump())
 

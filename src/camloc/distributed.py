@@ -1,0 +1,284 @@
+"""Several processes at one training or at the maps of one network, started by torchrun.
+
+By hand, on each machine of a shared folder (see the README for Slurm):
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m camloc.distributed finetune --network vgg16-gap
+
+The pipeline does the same by `launch` where params.yaml asks for more than one device.
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from camloc.errors import Stopped, UserError
+from camloc.stopping import on_signals
+from camloc.study import Study, repository_root
+
+RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
+_REFUSED = "camloc-refused "  # before a message that the starting process is to raise
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of the work that falls to process `rank` of `size`."""
+
+    rank: int = 0
+    size: int = 1
+
+    def of(self, rows: Any, batch: int) -> Any:
+        """This process's part of a table or list: contiguous, and in the batches of the whole.
+
+        So every batch is the same whatever the number of processes, and so are results.
+        """
+        batches = -(-len(rows) // batch)
+        first, last = (batches * r // self.size for r in (self.rank, self.rank + 1))
+        return rows[first * batch : last * batch]
+
+
+ALONE = Share()
+
+
+def share() -> Share:
+    """The share of this process; all the work where it was not started by torchrun."""
+    if not dist.is_initialized():
+        return ALONE
+    return Share(dist.get_rank(), dist.get_world_size())
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of each process's values, in place."""
+    if share().size > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def agree(*flags: bool) -> list[bool]:
+    """Each flag, true everywhere where it is true in any process."""
+    if share().size == 1:
+        return list(flags)
+    return [
+        total > 0 for total in sum_over_processes(torch.tensor(flags, dtype=torch.int)).tolist()
+    ]
+
+
+def gather(value: Any) -> list:
+    """The value of every process, in their order."""
+    if share().size == 1:
+        return [value]
+    values = [None] * share().size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def devices_here(device: str, devices: int | str) -> int:
+    """How many devices of this machine work, each with a process of its own.
+
+    Args:
+        device: as in params.yaml.
+        devices: their number on each machine; `auto` is all CUDA devices, or one otherwise.
+
+    Raises:
+        UserError: more devices are asked for than there are.
+    """
+    cuda = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if devices == "auto":
+        return max(1, cuda)
+    if cuda and devices > cuda:
+        raise UserError(f"params.yaml: devices: {devices}, but this machine has {cuda}; use auto")
+    if devices > 1 and device == "mps":
+        raise UserError(f"params.yaml: devices: {devices}, but mps is one device; use 1")
+    return devices
+
+
+class WholeBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the batch over all processes, each with as many.
+
+    torch's SyncBatchNorm, which does the same, runs on CUDA only.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # (b, C, h, w)
+        if not self.training:
+            return super().forward(x)
+        x = x.to(self.running_mean.dtype)  # from half precision
+        mean = self._mean(x)  # (1, C, 1, 1)
+        variance = self._mean((x - mean).square())
+        with torch.no_grad():
+            count = share().size * x.numel() / x.shape[1]
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean.flatten(), self.momentum)
+            self.running_var.lerp_(variance.flatten() * count / (count - 1), self.momentum)
+        weight, bias = (v.view(1, -1, 1, 1) for v in (self.weight, self.bias))
+        return (x - mean) * (variance + self.eps).rsqrt() * weight + bias
+
+    def _mean(self, x: Tensor) -> Tensor:
+        return _Sum.apply(x.mean((0, 2, 3), keepdim=True)) / share().size
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes that gradients flow back through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return sum_over_processes(x.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return sum_over_processes(gradient.clone())
+
+
+def synchronise_batch_norms(network: nn.Module, device: torch.device) -> None:
+    """Let every batch norm see the whole batch, in place, where there are several processes.
+
+    Otherwise thin shares would give other statistics, and another network, than one process.
+    """
+    if share().size == 1:
+        return
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = WholeBatchNorm  # which has the same parameters
+
+
+def run(
+    work: Callable[..., None], study: Study, task: dict, devices: int | str, nodes: int
+) -> None:
+    """Do `work(study, **task)` on as many devices as asked for, each with a process of its own.
+
+    Args:
+        work: of a module in `camloc.stages`; does its share (see `share`). With one device it
+            runs in this process.
+        task: JSON must be able to hold it.
+        devices: of each machine, see `devices_here`.
+
+    Raises:
+        UserError: what a process refused, or that one of them died.
+        Stopped: SIGTERM came.
+    """
+    here = devices_here(task["device"], devices)
+    if here * nodes == 1:
+        work(study, **task)
+    else:
+        _launch(work.__module__.rpartition(".")[2], study, task, torchrun(here, nodes))
+
+
+def _launch(stage: str, study: Study, task: dict, torchrun: list[str]) -> None:
+    """Start the processes, print what they print, wait for their end.
+
+    In a Slurm job those of all machines are started; elsewhere those of this one, and the others
+    take part by torchrun by hand.
+    """
+    command = [*torchrun, "-m", __spec__.name, stage, "--folder", str(study.folder)]
+    with NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        code = _run([*command, "--task", json.dumps(task)], errors)
+        errors.seek(0)
+        lines = errors.read().splitlines()
+    for line in lines:
+        if line.startswith(_REFUSED):
+            kind, message = json.loads(line.removeprefix(_REFUSED))
+            raise (Stopped if kind == Stopped.__name__ else UserError)(message)
+    if code:
+        raise UserError(
+            f"a process of {stage} died (torchrun ended with {code}); run again to go on from the "
+            "last checkpoint. Its last lines:\n" + "\n".join(lines[-12:])
+        )
+
+
+def torchrun(devices: int, nodes: int) -> list[str]:
+    """The command that starts `devices` processes on each of `nodes` machines.
+
+    Raises:
+        UserError: there are several machines and nothing says where they meet.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={devices}"]
+    if nodes == 1:
+        return [*command, "--standalone"]
+    if RENDEZVOUS not in os.environ:
+        raise UserError(
+            f"params.yaml: nodes: {nodes} needs the environment variable {RENDEZVOUS}=host:port of "
+            "a machine that all reach; see 'Several devices' in the README"
+        )
+    job = os.environ.get("SLURM_JOB_ID")
+    meeting = [
+        f"--nnodes={nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={os.environ[RENDEZVOUS]}",
+        f"--rdzv-id={job or 'camloc'}",
+    ]
+    everywhere = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1"] if job else []
+    return [*everywhere, *command, *meeting]
+
+
+def _run(command: list[str], errors: IO[str]) -> int:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        on_signals(process.terminate),
+    ):
+        for line in process.stdout:
+            print(line, end="", flush=True)
+    return process.returncode
+
+
+def main() -> int:
+    """One process of a stage, as torchrun starts it."""
+    parser = argparse.ArgumentParser(prog="camloc.distributed", description=__doc__)
+    parser.add_argument("stage", choices=("finetune", "cams"))
+    parser.add_argument("--folder", type=Path, help="the study's; data where it is left out")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--network", help="a name among the originals or models of params.yaml")
+    what.add_argument("--task", type=json.loads, help="what `run` was given, as JSON")
+    options = parser.parse_args()
+    # Every stage imports this module.
+    stage = importlib.import_module(f"camloc.stages.{options.stage}")
+    try:
+        task = options.task or _declared(options.stage, options.network)
+        _join(task["device"])
+        stage.work(Study(options.folder or repository_root() / "data"), **task)
+    except UserError as error:
+        told = _REFUSED + json.dumps([type(error).__name__, str(error)])
+        print(told if options.task else f"camloc: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
+
+
+def _declared(stage: str, network: str) -> dict:
+    """A stage's task as params.yaml has it."""
+    from camloc import params, pipeline
+
+    declared = params.load(repository_root() / "params.yaml")
+    names = set(
+        inspect.signature(importlib.import_module(f"camloc.stages.{stage}").work).parameters
+    )
+    return pipeline.arguments(names - {"study"}, declared, network)
+
+
+def _join(device: str) -> None:
+    """Meet the other processes; each takes the device of its own number on its machine."""
+    if device != "cpu" and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        dist.init_process_group("gloo")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
