@@ -1,7 +1,6 @@
 """Backbones by name: widths, initial values and weights."""
 
 import math
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -200,48 +199,11 @@ def test_torchvision_file_with_auxiliary_classifiers_is_accepted(tmp_path):
     assert equal(network.state_dict(), state)
 
 
-@pytest.fixture
-def offline(monkeypatch, tmp_path):
-    """torchvision without a network: weights come at random, with 1000 classes."""
-    real = torchvision.models.get_model
-    given = []
-
-    def get_model(name, weights=None, **arguments):
-        assert weights == "IMAGENET1K_V1"
-        given.append(real(name, weights=None, **arguments))
-        return given[-1]
-
-    monkeypatch.setattr(torchvision.models, "get_model", get_model)
-    return given
-
-
-def test_pretrained_weights_keep_their_classes(offline):
-    network = networks.whole(SMALL, 1000, weights="torchvision")
-    assert network is offline[0]
-    assert network.fc.bias.any()  # not a new layer, whose biases are 0
-
-
-def test_pretrained_weights_get_a_new_last_layer_for_other_classes(offline):
-    network = networks.whole(SMALL, 10, weights="torchvision")
-    assert network.fc.weight.shape == (10, 1024)
-    assert float(network.fc.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
-
-
 def test_pretrained_weights_need_full_width_and_a_torchvision_network():
     with pytest.raises(UserError, match=r"weights of alexnet need width 1\.0, not 0\.25"):
         networks.whole("alexnet", 10, width=0.25, weights="torchvision")
     with pytest.raises(UserError, match="torchvision has no weights of nin"):
         networks.whole("nin", 10, weights="torchvision")
-
-
-def test_failed_download_names_the_folder_for_the_file(monkeypatch, tmp_path):
-    def get_model(name, **arguments):
-        raise URLError("no network")
-
-    monkeypatch.setattr(torchvision.models, "get_model", get_model)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(UserError, match=f"no network.*put the file into {tmp_path}/checkpoints"):
-        networks.whole("alexnet", 10, weights="torchvision")
 
 
 def test_last_linear_layer_is_replaced_whatever_its_place():

@@ -138,6 +138,36 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             {"models__googlenet_gap__training": {"epochs": "many"}},
             "models.googlenet-gap.training.epochs: Input should be a valid integer",
         ),
+        (
+            {"originals__googlenet__weights": {"source": "path"}},
+            "originals.googlenet.weights.path: source path needs the path of a weights file",
+        ),
+        (
+            {"originals__googlenet__weights": {"source": "scratch", "path": "a.pth"}},
+            "originals.googlenet.weights.path: belongs to source path, not scratch; leave it out",
+        ),
+        (
+            {
+                "originals__googlenet__weights": {
+                    "source": "path",
+                    "path": "a.pth",
+                    "folder": "data/weights",
+                }
+            },
+            "originals.googlenet.weights.folder: belongs to source torchvision, not path; leave",
+        ),
+        (
+            {"originals__googlenet__weights": {"source": "torchvison"}},
+            "originals.googlenet.weights.source: Input should be 'torchvision', 'scratch'",
+        ),
+        (
+            {"originals__googlenet__weights": {"path": "a.pth"}},
+            "originals.googlenet.weights.source: this key is missing",
+        ),
+        (
+            {"originals__googlenet__weights": {"source": "torchvision", "foldr": "data"}},
+            "originals.googlenet.weights.foldr: unknown key; did you mean folder?",
+        ),
         ({"models": {}, "cams__ten_crop": []}, "models: declare at least one"),
         ({"data__source": "imagenet"}, "data: Input tag 'imagenet' found using 'source'"),
     ],
@@ -146,6 +176,31 @@ def test_contradiction_is_named(tmp_path, changes, message):
     refused = refusal(tmp_path, **changes)
     assert refused.startswith(f"params.yaml: {message}")
     assert "\n" not in refused
+
+
+@pytest.mark.parametrize("word", ["a.pth", "path"])
+def test_weights_that_are_a_word_of_another_kind_are_told_to_name_a_path(tmp_path, word):
+    assert refusal(tmp_path, originals__googlenet__weights=word) == (
+        "params.yaml: originals.googlenet.weights: Value error, must be scratch, torchvision or, "
+        f"for a file, {{source: path, path: …}}, not {word!r}"
+    )
+
+
+@pytest.mark.parametrize("source", ["scratch", "torchvision"])
+def test_a_word_stands_for_weights_of_that_source(source):
+    weights = params.Original(weights=source).weights
+    assert weights == params.Weights(source=source, path=None, folder=None)
+    assert params.Original().weights == params.Weights(source="scratch")
+
+
+@pytest.mark.parametrize(
+    "weights",
+    ["scratch", {"source": "path", "path": "a.pth"}, {"source": "torchvision", "folder": "data"}],
+)
+@pytest.mark.parametrize("mode", ["json", "python"])
+def test_weights_come_back_from_a_notebooks_parameters(weights, mode):
+    original = params.Original(weights=weights)
+    assert params.Original(**original.model_dump(mode=mode)) == original
 
 
 def test_every_wrong_key_is_named_in_one_message(tmp_path):
@@ -250,8 +305,17 @@ def test_check_of_the_smoke_study_is_silent(repository, capsys):
             "data.folder: there is no folder data/none",
         ),
         (
-            {"originals__googlenet__weights": "none.pth"},
-            "originals.googlenet.weights: there is no file none.pth",
+            {"originals__googlenet__weights": {"source": "path", "path": "none.pth"}},
+            "originals.googlenet.weights.path: there is no file none.pth",
+        ),
+        (
+            {"originals__alexnet": {"weights": {"source": "torchvision", "folder": "data/none"}}},
+            "originals.alexnet.weights.folder: there is no folder data/none",
+        ),
+        (
+            {"originals__nin": {"weights": "torchvision"}},
+            "originals.nin: torchvision has no weights of nin; write `weights: scratch`, or "
+            r"`\{source: path, path: …\}` for a file",
         ),
         ({"training__lr": -1}, "training.lr: Input should be greater than 0, not -1"),
     ],
@@ -268,9 +332,17 @@ def test_check_finds_folders_and_files_from_the_repositorys_root(repository, cap
     (repository / "weights.pth").touch()
     changes = {
         "data": {"source": "tiny-imagenet", "folder": "images"},
-        "originals__googlenet__weights": "weights.pth",
+        "originals__googlenet__weights": {"source": "path", "path": "weights.pth"},
     }
     assert check(repository, capsys, **changes) == (0, "")
+
+
+def test_check_lets_weights_be_downloaded_later(repository, capsys, monkeypatch):
+    """Neither the folder nor torch's cache has a file."""
+    monkeypatch.setenv("TORCH_HOME", str(repository / "torch"))
+    (repository / "weights").mkdir()
+    weights = {"source": "torchvision", "folder": "weights"}
+    assert check(repository, capsys, originals__alexnet={"weights": weights}) == (0, "")
 
 
 def test_command_outside_a_repository_ends_with_code_2(tmp_path, monkeypatch, capsys):

@@ -191,6 +191,26 @@ def test_rule_heuristic_sends_five_guesses_of_three_classes(study, rule):
         assert len({first, second, third}) == 3
 
 
+def test_weights_files_and_folders_are_found_from_the_repositorys_root(tmp_path, monkeypatch):
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    asked = []
+    monkeypatch.setattr(finetune.networks, "whole", lambda *names, **keys: asked.append(keys))
+    for weights in (
+        "scratch",
+        {"source": "torchvision", "folder": "offline"},
+        {"source": "path", "path": "a.pth"},
+    ):
+        declaration = params.Original(weights=weights).model_dump(mode="json")
+        finetune._original("alexnet", declaration, ["n01440764"])
+    assert [(keys["weights"], keys["folder"]) for keys in asked] == [
+        ("scratch", None),
+        ("torchvision", tmp_path / "offline"),
+        (tmp_path / "a.pth", None),
+    ]
+
+
 def test_networks_that_differ_in_their_seed_alone_are_told_together():
     line = SMOKE.models["googlenet-gap"].model_dump()
     networks = {"a": line, "b": line | {"seed": 2}, "c": line | {"pool": "gmp"}, "d": {"gap": None}}

@@ -36,8 +36,9 @@ def _claims(params: Params) -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"originals.{name}", lambda n=name, o=original: _original_can_be_built(n, o)
         if original.gap and name in networks.names():
             yield f"originals.{name}.gap", lambda n=name, o=original: _ends_in_gap(n, o)
-        if original.weights not in ("scratch", "torchvision"):
-            yield f"originals.{name}.weights", lambda o=original: _exists(Path(o.weights), "file")
+        for key, kind in (("path", "file"), ("folder", "folder")):
+            if (path := getattr(original.weights, key)) is not None:
+                yield f"originals.{name}.weights.{key}", lambda p=path, k=kind: _exists(p, k)
     for name, model in params.models.items():
         if model.backbone in networks.names():
             width = params.originals[model.backbone].width
@@ -46,7 +47,7 @@ def _claims(params: Params) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def _original_can_be_built(backbone: str, original: Original) -> None:
     networks.check_name(backbone)
-    if original.weights == "torchvision":
+    if original.weights.source == "torchvision":
         networks.check_pretrained(backbone, original.width)
     with torch.device("meta"):  # shapes without values: quick, and no memory
         networks.whole(backbone, 2, width=original.width)

@@ -6,6 +6,7 @@ GoogLeNet has batch normalisation; both differ from the Caffe networks of the pa
 
 import functools
 import math
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from camloc.errors import UserError, near_matches
+from camloc.pretrained import weights_file
 
 # No side branches: the auxiliary classifiers of the Inception family serve full-length training
 # from scratch only. And the change of input scale that torchvision's weights of that family want,
@@ -25,6 +27,8 @@ _INCEPTION = {"aux_logits": False, "init_weights": False, "transform_input": Tru
 _EXTRA_ARGUMENTS = {"googlenet": _INCEPTION, "inception_v3": _INCEPTION}
 PRETRAINED = "IMAGENET1K_V1"  # of torchvision's sets of weights, the one of a plain recipe
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+# DenseNet's published files have `norm.1` where its layers are now called `norm1`.
+_DENSENET_KEY = re.compile(r"(\.denselayer\d+\.\w+)\.([12]\.)")
 
 
 class NIN(nn.Module):
@@ -96,7 +100,8 @@ def check_pretrained(backbone: str, width: float) -> None:
         or PRETRAINED not in torchvision.models.get_model_weights(backbone).__members__
     ):
         raise UserError(
-            f"torchvision has no weights of {backbone}; give `weights` a file or scratch"
+            f"torchvision has no weights of {backbone}; write `weights: scratch`, or "
+            "`{source: path, path: …}` for a file"
         )
     if width != 1.0:
         raise UserError(f"torchvision's weights of {backbone} need width 1.0, not {width}")
@@ -109,6 +114,7 @@ def whole(
     width: float = 1.0,
     dropout: float | None = None,
     weights: str | Path = "scratch",
+    folder: Path | None = None,
 ) -> nn.Module:
     """A whole classification network.
 
@@ -119,20 +125,20 @@ def whole(
         weights: `scratch` (random), `torchvision` (pretrained on ImageNet, downloaded once into
             torch's cache) or the path of a safetensors or torch state file. Where the file's last
             layer has another number of classes, the network gets a new one.
+        folder: looked into for torchvision's file before torch's cache.
 
     Raises:
         UserError: an unknown backbone, a width other than 1 with pretrained weights, a weights
-            file that is missing or made for another network.
+            file that is missing, damaged or made for another network, a failed download.
     """
     check_name(backbone)
     if weights == "torchvision":
-        network = _pretrained(backbone, width)
-        if last_linear(network).out_features != num_classes:
-            replace_last_linear(network, num_classes)
-    else:
-        network = _random(backbone, num_classes, width)
-        if weights != "scratch":
-            _load_file(network, Path(weights))
+        check_pretrained(backbone, width)
+        published = torchvision.models.get_model_weights(backbone)[PRETRAINED]
+        weights = weights_file(published.url, folder)
+    network = _random(backbone, num_classes, width)
+    if weights != "scratch":
+        _load_file(network, Path(weights))
     if dropout is not None:
         for module in network.modules():
             if isinstance(module, nn.Dropout):
@@ -233,20 +239,6 @@ def _random(backbone: str, num_classes: int, width: float) -> nn.Module:
     return network
 
 
-def _pretrained(backbone: str, width: float) -> nn.Module:
-    check_pretrained(backbone, width)
-    try:
-        network = torchvision.models.get_model(backbone, weights=PRETRAINED)
-    except OSError as error:
-        raise UserError(
-            f"torchvision's weights of {backbone} could not be downloaded ({error}); put the file "
-            f"into {torch.hub.get_dir()}/checkpoints or give its path as `weights`"
-        ) from None
-    if backbone == "inception_v3":  # which keeps its side branch with the weights
-        network.aux_logits, network.AuxLogits = False, None
-    return network
-
-
 def _load_file(network: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"weights file {path} is missing; give a file, scratch or torchvision")
@@ -264,13 +256,21 @@ def _load_file(network: nn.Module, path: Path) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a safetensors or torch file, without auxiliary classifiers."""
+    """The weights in a safetensors or torch file, without auxiliary classifiers.
+
+    The state is changed in place: torch notes in it the versions of its modules, by which MNASNet
+    reads it.
+    """
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+        for key in list(state.keys()):
+            value = state.pop(key)
+            if not key.startswith(_AUXILIARY):
+                state[_DENSENET_KEY.sub(r"\1\2", key)] = value
+        return state
     except (SafetensorError, UnpicklingError, EOFError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

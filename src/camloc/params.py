@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -96,10 +97,30 @@ class Training(Section):
     checkpoint_minutes: PositiveFloat = 10.0
 
 
+class Weights(Section):
+    """What a whole network starts from: random values, torchvision's weights or a file.
+
+    `path` is that file; `folder` is looked into for torchvision's file before torch's cache.
+    """
+
+    source: Literal["torchvision", "scratch", "path"]
+    path: Path | None = None
+    folder: Path | None = None
+
+
+def _from_word(weights: Any) -> Any:
+    """`scratch` and `torchvision` stand for the section that says no more than the source."""
+    if not isinstance(weights, str):
+        return weights
+    if weights not in ("scratch", "torchvision"):
+        raise ValueError("must be scratch, torchvision or, for a file, {source: path, path: …}")
+    return {"source": weights}
+
+
 class Original(Section):
     """A whole network; `gap` names the node it averages, where it ends in GAP by itself."""
 
-    weights: str = "scratch"
+    weights: Annotated[Weights, BeforeValidator(_from_word)] = Weights(source="scratch")
     seed: Annotated[int, Field(ge=0)] | None = None
     width: PositiveFloat = 1.0
     dropout: Fraction | None = None
@@ -281,6 +302,14 @@ def _contradictions(params: Params) -> Iterator[str]:
         if model.backbone not in params.originals:
             near = near_matches(model.backbone, params.originals)
             yield f"models.{name}.backbone: no original named {model.backbone!r}{near}"
+    for name, original in params.originals.items():
+        weights = original.weights
+        if weights.source == "path" and weights.path is None:
+            yield f"originals.{name}.weights.path: source path needs the path of a weights file"
+        for key, source in (("path", "path"), ("folder", "torchvision")):
+            if weights.source != source and getattr(weights, key) is not None:
+                belongs = f"belongs to source {source}, not {weights.source}"
+                yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
     for name in networks:
         if not re.fullmatch(NETWORK_NAME, name) or name.startswith("backprop-"):
             yield f"{name!r} names no network: use letters, digits, - and _; backprop-… is taken"

@@ -130,12 +130,15 @@ def _list_unreadable(of_processes: list[list]) -> None:
 
 
 def _original(name: str, declaration: dict, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
-    original = Original(**declaration)
-    weights = original.weights
-    if weights not in ("scratch", "torchvision"):
-        weights = repository_root() / weights
+    original, root = Original(**declaration), repository_root()
+    source, path, folder = original.weights.source, original.weights.path, original.weights.folder
     network = networks.whole(
-        name, len(wnids), width=original.width, dropout=original.dropout, weights=weights
+        name,
+        len(wnids),
+        width=original.width,
+        dropout=original.dropout,
+        weights=source if path is None else root / path,
+        folder=None if folder is None else root / folder,
     )
     kept = original.model_dump(include={"width", "dropout", "gap"})
     return network, {"original": {"backbone": name} | kept, "surgery": None, "wnids": wnids}
