@@ -132,7 +132,7 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
         ),
         (
             {"originals__googlenet__training": {"learning_rate": 1}},
-            "originals.googlenet.training.learning_rate: unknown key; known: batch",
+            "originals.googlenet.training.learning_rate: unknown key; known: accumulate, batch",
         ),
         (
             {"models__googlenet_gap__training": {"epochs": "many"}},

@@ -271,7 +271,14 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             if not key.startswith(_AUXILIARY):
                 state[_DENSENET_KEY.sub(r"\1\2", key)] = value
         return state
-    except (SafetensorError, UnpicklingError, EOFError, RuntimeError, AttributeError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        UnpicklingError,
+        EOFError,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"weights file {path} holds no weights ({reason}); give a safetensors file or a torch "
