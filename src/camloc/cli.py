@@ -26,6 +26,10 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     strip = commands.add_parser("strip", help="copy the notebooks without outputs for the pipeline")
     strip.set_defaults(command=_strip)
+    copies = commands.add_parser(
+        "copies", help="make small copies of the pictures, where asked for"
+    )
+    copies.set_defaults(command=_copies)
     run = commands.add_parser("run", help="run one notebook as dvc.yaml does")
     run.add_argument("notebook", help="such as 02_finetune")
     run.add_argument("--network", help="a name among the originals or models of params.yaml")
@@ -91,6 +95,17 @@ def _strip(options: argparse.Namespace) -> None:
     from camloc.pipeline import strip_notebooks
 
     strip_notebooks()
+
+
+def _copies(options: argparse.Namespace) -> None:
+    from camloc.study import FOLDER, Study
+
+    study, loading, count = Study.at(FOLDER), _params().loading, 0
+    if loading.copies:
+        from camloc.copies import make
+
+        count = make(study, loading)
+    study.copies.write_text(f"{count}\n", encoding="utf-8")
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ from torch import distributed as dist
 
 from camloc.errors import Stopped, UserError
 from camloc.stopping import on_signals
-from camloc.study import Study, repository_root
+from camloc.study import FOLDER, Study, repository_root
 
 RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
 _REFUSED = "camloc-refused "  # before a message that the starting process is to raise
@@ -249,7 +249,7 @@ def main() -> int:
     try:
         task = options.task or _declared(options.stage, options.network)
         _join(task["device"])
-        stage.work(Study(options.folder or repository_root() / "data"), **task)
+        stage.work(Study(options.folder or repository_root() / FOLDER), **task)
     except UserError as error:
         told = _REFUSED + json.dumps([type(error).__name__, str(error)])
         print(told if options.task else f"camloc: {error}", file=sys.stderr)

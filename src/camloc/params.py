@@ -63,7 +63,8 @@ class ILSVRC(Section):
 class Loading(Section):
     """How pictures become batches; sides in pixels.
 
-    JPEG files are decoded by `workers`, or on the device that trains. A training picture that is
+    JPEG files are decoded by `workers`, or on the device that trains. With `copies` each picture
+    is warped to `resize` once, and its copy is read from then on. A training picture that is
     `unreadable` stops the training, or the next one takes its place.
     """
 
@@ -73,6 +74,7 @@ class Loading(Section):
     memory_gb: NonNegativeFloat = 1.0
     decode: Literal["workers", "device"] = "workers"
     unreadable: Literal["stop", "skip"] = "stop"
+    copies: bool = False
 
 
 class Training(Section):

@@ -16,9 +16,8 @@ from camloc.errors import Stopped, UserError, near_matches
 from camloc.params import Params
 from camloc.provenance import children_cost, provenance
 from camloc.stopping import on_signals
-from camloc.study import repository_root
+from camloc.study import FOLDER, repository_root
 
-FOLDER = "data"  # of the study that the pipeline runs
 STRIPPED = Path(FOLDER) / "notebooks"
 EXECUTED = Path("reports") / "notebooks"
 

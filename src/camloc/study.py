@@ -5,6 +5,7 @@ from pathlib import Path
 
 from camloc.errors import UserError
 
+FOLDER = "data"  # of the study that the pipeline runs
 EVALUATED = ("val", "test")  # the splits that get predictions, maps and errors
 
 
@@ -47,6 +48,11 @@ class Study:
     @property
     def manifest(self) -> Path:
         return self.folder / "manifest"
+
+    @property
+    def copies(self) -> Path:
+        """How many small copies of the pictures there are (see `camloc.copies`)."""
+        return self.folder / "copies.json"
 
     @property
     def truth(self) -> Path:

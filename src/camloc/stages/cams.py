@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from camloc import distributed, predictions, surgery
+from camloc import copies, distributed, predictions, surgery
 from camloc.loading import evaluation_batches, ten_crop_batches
 from camloc.manifest import Manifest, replacing
 from camloc.maps import write_predictions
@@ -49,7 +49,7 @@ def _parts(study: Study, network: str) -> Path:
 def _write(
     folder: Path, study: Study, name: str, options: Cams, loading: Loading, device: str
 ) -> None:
-    manifest = Manifest.load(study.manifest)
+    manifest = copies.seen(study, Manifest.load(study.manifest), loading)
     where, share = choose_device(device), distributed.share()
     network, about = surgery.load(study.weights(name))
     cam_network = surgery.with_cams(network, about)  # before both move to the device

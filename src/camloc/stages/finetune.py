@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import torch
 
-from camloc import distributed, networks, surgery
+from camloc import copies, distributed, networks, surgery
 from camloc.checkpoints import Checkpoint, digest, flat
 from camloc.loading import evaluation_batches, training_batches
 from camloc.manifest import Manifest
@@ -55,7 +55,8 @@ def work(
 ) -> None:
     """The share of one process in `run`; leaves the checkpoint of the end, too."""
     where, share = choose_device(device), distributed.share()
-    manifest = Manifest.load(study.manifest)
+    options, recipe = Loading(**loading), Training(**training)
+    manifest = copies.seen(study, Manifest.load(study.manifest), options)
     own_seed = declaration.get("seed")
     seed = seed if own_seed is None else own_seed
     torch.manual_seed(seed)
@@ -63,7 +64,6 @@ def work(
         trained, about = surgery.load(study.surgery(network))
     else:
         trained, about = _original(network, declaration, manifest.wnids)
-    options, recipe = Loading(**loading), Training(**training)
     made_by = _made_by(trained, about, manifest, options, recipe, where, seed)
     torch.manual_seed(seed + share.rank)  # dropout differs between the processes
     batches = training_batches(

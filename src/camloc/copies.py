@@ -1,0 +1,86 @@
+"""Small copies of the pictures, made once, for data whose files are far larger than what is seen.
+
+A picture is decoded and warped to the square of `loading.resize` anyway; a copy of that square as
+JPEG decodes several times faster, and training reads each picture as often as it has epochs.
+"""
+
+import dataclasses
+import json
+from functools import partial
+from pathlib import Path
+
+from torchvision.transforms.v2.functional import to_pil_image
+
+from camloc.datasets.files import in_threads
+from camloc.errors import UserError, reason
+from camloc.loading import decode
+from camloc.manifest import Manifest
+from camloc.params import Loading
+from camloc.study import Study
+
+QUALITY = 95  # of JPEG
+
+
+def make(study: Study, loading: Loading) -> int:
+    """Copy every picture of the manifest that has no copy yet.
+
+    A stop in between loses nothing: a copy takes its name when it is whole.
+
+    Returns:
+        How many pictures have copies now.
+
+    Raises:
+        UserError: a picture cannot be read, unless such are skipped; a copy cannot be written.
+    """
+    manifest, folder = Manifest.load(study.manifest), _folder(study, loading)
+    paths = manifest.images["path"].tolist()
+    skip = loading.unreadable == "skip"
+    copy = partial(_copy, manifest.root, folder, side=loading.resize, skip=skip)
+    return sum(in_threads(copy, paths, unit="copy"))
+
+
+def seen(study: Study, manifest: Manifest, loading: Loading) -> Manifest:
+    """The manifest with the pictures that networks see: the copies, where params.yaml has them.
+
+    Raises:
+        UserError: they are not there.
+    """
+    if not loading.copies:
+        return manifest
+    folder = _folder(study, loading)
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} has no copies of the pictures, which are not kept by DVC; make them again "
+            "by `dvc repro --force --single-item copies`"
+        )
+    return dataclasses.replace(manifest, root=folder)
+
+
+def _folder(study: Study, loading: Loading) -> Path:
+    """Named by what the copies are of, so that those of other pictures are never taken."""
+    about = json.loads((study.manifest / "dataset.json").read_text(encoding="utf-8"))
+    return study.folder / "copies" / f"{about['fingerprint']['sha256'][:12]}-{loading.resize}"
+
+
+def _copy(root: Path, folder: Path, path: str, *, side: int, skip: bool) -> bool:
+    target = folder / path
+    if target.is_file():
+        return True
+    try:
+        picture = to_pil_image(decode(root / path, side))
+    except UserError:
+        if skip:
+            return False
+        raise
+    new = target.with_name(target.name + ".new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(new, "JPEG", quality=QUALITY)
+        new.replace(target)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise UserError(
+            f"{target} could not be written ({reason(error)}); the copies so far are kept: run "
+            "again when there is room"
+        ) from None
+    return True
