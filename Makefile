@@ -6,10 +6,11 @@ STUDY ?=
 A ?=
 B ?=
 FOLDER ?=
+PHOTOS ?=
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 
-.PHONY: help setup repro test test-package test-notebooks compare pages lab notebooks lint bench clean
+.PHONY: help setup repro test test-package test-notebooks compare pages lab notebooks lint bench cost clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -57,9 +58,14 @@ lint: setup ## check style
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-bench: setup ## print the benchmarks, as ratios within one run
+bench: setup ## print the benchmarks, as ratios within one run; PHOTOS=dir for decoding real files
 	$(RUN) python benchmarks/throughput.py
+	$(RUN) python benchmarks/input.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 	$(RUN) python benchmarks/evaluation.py
+
+cost: setup ## hours that a study takes on this machine, from measured rates: STUDY=name
+	$(if $(STUDY),,$(error cost needs STUDY=name, a study in params/))
+	$(RUN) python benchmarks/cost.py "$(STUDY)"
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots)

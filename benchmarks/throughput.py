@@ -1,72 +1,99 @@
-"""Throughput of training and decoding, as ratios within one run (rates depend on the machine).
+"""Training rates of every network of the paper's study, and what they make of the device.
 
-Run with `make bench`; takes about two minutes on 2 CPU cores.
+Run with `make bench`. On CUDA the networks are as in params/ilsvrc.yaml: full width, 224 pixels; on
+CPUs thin and at 112 pixels, in three minutes on 2 cores. Rates depend on the machine; the ratios
+of bf16 to float32, and of a network's arithmetic to that of a large matrix product, less so.
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
-from torch.nn import functional
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from camloc import loading, networks
-from camloc.datasets import shapes
-from camloc.training import autocast, choose_device
+from camloc import networks, params, surgery
+from camloc.params import Params, Training
+from camloc.training import PRECISIONS, Step, choose_device
 
-CLASSES, SIDE, BATCH, WIDTH = 12, 112, 32, 0.25
-
-
-def training_rate(backbone: str, precision: torch.dtype, device: torch.device) -> float:
-    """Images a second of forward and backward passes on pictures in memory."""
-    network = networks.whole(backbone, CLASSES, width=WIDTH)
-    network.to(device, memory_format=torch.channels_last).train()
-    pictures = torch.randint(0, 256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8)
-    labels = torch.randint(0, CLASSES, (BATCH,), device=device)
-
-    def step() -> None:
-        with autocast(device, precision):
-            logits = network(loading.normalise(pictures, device))
-        functional.cross_entropy(logits.float(), labels).backward()
-
-    return BATCH * calls_per_second(step)
+STUDIES = Path(__file__).parents[1] / "params"
 
 
-def calls_per_second(call, warm: int = 3, seconds: float = 4.0) -> float:
+def build(study: Params, name: str, num_classes: int, width: float | None = None) -> nn.Module:
+    """A network of a study with random weights, at its own width or another."""
+    if name in study.originals:
+        original = study.originals[name]
+        width = width or original.width
+        return networks.whole(name, num_classes, width=width, dropout=original.dropout)
+    model = study.models[name]
+    width = width or study.originals[model.backbone].width
+    fields = model.model_dump(exclude={"training", "seed"})
+    return surgery.build(**fields, num_classes=num_classes, width=width)
+
+
+def training_step(
+    network: nn.Module, recipe: Training, side: int, batch: int, device: torch.device
+) -> Callable[[], object]:
+    """A step of training on one batch that is on the device already."""
+    step = Step.of(network.train(), recipe, device, steps_per_epoch=1_000_000)
+    pictures = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8, device=device)
+    labels = torch.zeros(batch, dtype=torch.long, device=device)
+    return lambda: step([(pictures, labels)])
+
+
+def calls_per_second(
+    call: Callable[[], object], device: torch.device, warm: int = 2, seconds: float = 5.0
+) -> float:
     """How often a function runs a second, after some runs to warm up."""
     for _ in range(warm):
         call()
+    _wait(device)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        call()
-        count += 1
+        for _ in range(10 if device.type == "cuda" else 1):  # without waiting after each
+            call()
+            count += 1
+        _wait(device)
     return count / (time.perf_counter() - start)
 
 
-def decoding_rates(folder: Path) -> tuple[float, float]:
-    """Images a second decoded bare, one after another, and through the loader."""
-    manifest = shapes.generate(folder / "pictures", train=256, val=0, test=0, seed=1)
-    images = manifest.split("train")
-    pictures = loading.Pictures(manifest.root, images, manifest.wnids, SIDE)
-    batches = torch.utils.data.DataLoader(pictures, BATCH)
-    bare = calls_per_second(lambda: [loading.decode(path, SIDE) for path in pictures.paths])
-    loaded = calls_per_second(lambda: list(batches))
-    return len(images) * bare, len(images) * loaded
+def matrix_rate(precision: torch.dtype, device: torch.device) -> float:
+    """Operations a second of a large matrix product: what the device gives at best."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device, dtype=precision) for _ in range(2))
+    return 2 * side**3 * calls_per_second(lambda: a @ b, device)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def main() -> None:
     device = choose_device("auto")
+    full = device.type == "cuda"
+    width, side, batch = (1.0, 224, 256) if full else (0.25, 112, 32)
+    study = params.load(STUDIES / "ilsvrc.yaml")
+    best = {name: matrix_rate(PRECISIONS[name], device) for name in ("float32", "bf16")}
     rows = {}
-    for backbone in ("alexnet", "vgg16", "googlenet", "nin"):
-        full = training_rate(backbone, torch.float32, device)
-        half = training_rate(backbone, torch.bfloat16, device)
-        rows[backbone] = {"float32 images/s": full, "bf16 images/s": half, "ratio": half / full}
-    print(f"training on {device}, {SIDE} px, width {WIDTH}, batch {BATCH}")
+    for name in (*study.originals, *study.models):
+        row = {}
+        for precision in best:
+            recipe = study.training_of(name).model_copy(update={"precision": precision})
+            step = training_step(build(study, name, 1000, width), recipe, side, batch, device)
+            with FlopCounterMode(display=False) as counted:
+                step()
+            steps = calls_per_second(step, device)
+            row[f"{precision} images/s"] = batch * steps
+            row[f"{precision} of matrix rate"] = counted.get_total_flops() * steps / best[precision]
+        row["bf16 / float32"] = row["bf16 images/s"] / row["float32 images/s"]
+        rows[name] = row
+    told = ", ".join(f"{name} {rate / 1e12:.2f}" for name, rate in best.items())
+    print(f"training on {device}, {side} px, width {width}, batch {batch}")
+    print(f"matrix products, 10^12 operations a second: {told}")
     print(pd.DataFrame.from_dict(rows, orient="index").round(2).to_string())
-    with TemporaryDirectory() as folder:
-        bare, loaded = decoding_rates(Path(folder))
-    print(f"loader against bare decoding: {loaded:.0f} / {bare:.0f} = {loaded / bare:.2f}")
 
 
 if __name__ == "__main__":

@@ -86,22 +86,15 @@ def fit(
         UserError: the loss is no longer finite, or the checkpoint is of another training.
         Stopped: SIGTERM came.
     """
-    network.to(device, memory_format=torch.channels_last)
-    synchronise_batch_norms(network, device)
-    precision = choose_precision(training.precision, device)
-    optimizer, schedule = _optimizer(network, training, steps_per_epoch=len(batches))
-    scaler = GradScaler(device.type, enabled=precision == torch.float16)
-    state = State(network, optimizer, schedule, scaler)
+    step = Step.of(network, training, device, steps_per_epoch=len(batches))
+    state = step.state
     if checkpoint and checkpoint.resume(state):
         _say(f"going on from the checkpoint of {state.position}")
-    forward = DistributedDataParallel(network) if share().size > 1 else network
-    forward = compiled(forward) if training.compile else forward
-    step = Step(forward, state, training, precision, device)
     stop = threading.Event()
     with on_signals(stop.set):
         while state.epoch <= training.epochs:
-            _train_epoch(step, batches, state, training, checkpoint, stop)
-            _end_epoch(state, training, *measure(network, val, precision, device))
+            _train_epoch(step, batches, checkpoint, stop)
+            _end_epoch(state, training, *measure(network, val, step.precision, device))
             if checkpoint:
                 checkpoint.save(state)
     network.eval()
@@ -118,6 +111,20 @@ class Step:
     precision: torch.dtype
     device: torch.device
 
+    @classmethod
+    def of(
+        cls, network: nn.Module, training: Training, device: torch.device, steps_per_epoch: int
+    ) -> "Step":
+        """The first step of a training; the network moves to the device."""
+        network.to(device, memory_format=torch.channels_last)
+        synchronise_batch_norms(network, device)
+        precision = choose_precision(training.precision, device)
+        scaler = GradScaler(device.type, enabled=precision == torch.float16)
+        state = State(network, *_optimizer(network, training, steps_per_epoch), scaler)
+        forward = DistributedDataParallel(network) if share().size > 1 else network
+        forward = compiled(forward) if training.compile else forward
+        return cls(forward, state, training, precision, device)
+
     def __call__(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Learn from one batch, given in parts whose gradients add up.
 
@@ -126,7 +133,7 @@ class Step:
         """
         state, done = self.state, []
         for i, part in enumerate(parts, start=1):
-            apart = i < len(parts) and isinstance(self.forward, DistributedDataParallel)
+            apart = i < len(parts) and share().size > 1
             with self.forward.no_sync() if apart else nullcontext():
                 done.append(self._backward(*part, parts=len(parts)))
         state.scaler.step(state.optimizer)
@@ -201,19 +208,18 @@ def compiled(network: nn.Module) -> nn.Module:
 def _train_epoch(
     step: Step,
     batches: TrainingBatches,
-    state: State,
-    training: Training,
     checkpoint: Checkpoint | None,
     stop: threading.Event,
 ) -> None:
     """The steps of an epoch that are left; saves when it is time to, and when it has to stop."""
+    state = step.state
     step.forward.train()
     if state.step == 0:
         state.lr = state.schedule.get_last_lr()[0]
     unread: list[Tensor] = []
     shown = progress(
         batches.steps(state.epoch, state.step),
-        desc=f"epoch {state.epoch}/{training.epochs}",
+        desc=f"epoch {state.epoch}/{step.training.epochs}",
         initial=state.step,
         total=len(batches),
         unit="batch",
