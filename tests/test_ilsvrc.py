@@ -184,6 +184,16 @@ def test_mistake_in_a_text_file_is_named(folder, name, old, new, message):
     refused(folder, message)
 
 
+def test_defects_of_image_files_are_listed_by_kind(folder):
+    for name in (f"train/{TENCH}/{TENCH}_2", "test/ILSVRC2012_test_00000001"):
+        Image.new("CMYK", (50, 40)).save(folder / DATA / f"{name}.JPEG")
+    Image.new("RGB", (50, 40)).save(folder / DATA / f"train/{DOG}/{DOG}_7.JPEG", "PNG")
+    assert read(folder).defects == {
+        "CMYK": ["ILSVRC2012_test_00000001", f"{TENCH}_2"],
+        "PNG named JPEG": [f"{DOG}_7"],
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -258,7 +268,9 @@ def test_all_real_val_boxes_are_read_as_they_stand(tmp_path, monkeypatch):
         (tmp_path / DATA / "train" / wnid).mkdir(parents=True)
         (tmp_path / DATA / "train" / wnid / f"{wnid}_0.JPEG").touch()
     monkeypatch.setattr(
-        ilsvrc, "image_sizes", lambda paths: np.array([sizes.get(p.stem, (1, 1)) for p in paths])
+        ilsvrc,
+        "examined",
+        lambda _, paths: (np.array([sizes.get(Path(p).stem, (1, 1)) for p in paths]), {}),
     )
 
     manifest = read(tmp_path)

@@ -25,7 +25,7 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from camloc.datasets.files import (
     check_class,
-    image_sizes,
+    examined,
     in_threads,
     jpegs,
     read_lines,
@@ -60,14 +60,16 @@ def read(folder: Path) -> Manifest:
             raise UserError(f"{needed} is missing; data.folder names a folder that holds {LAYOUT}")
     classes = _classes(folder)
     solution = _solution(folder / SOLUTION, classes)
-    rows = _train_images(folder, classes) + _val_images(folder, solution) + _test_images(folder)
-    images = pd.DataFrame(rows, columns=["image", "path", "split", "wnid"])
+    images = pd.DataFrame(
+        _train_images(folder, classes) + _val_images(folder, solution) + _test_images(folder),
+        columns=["image", "path", "split", "wnid"],
+    )
     boxes = _train_boxes(folder, set(images["path"]))
     boxes += [(image, *box) for image, of_image in solution.items() for box in of_image]
-    images[["width", "height"]] = image_sizes([folder / path for path in images["path"]])
+    images[["width", "height"]], defects = examined(folder, images["path"])
     images["mask"] = None
     table = _clipped(pd.DataFrame(boxes, columns=BOX_COLUMNS), images)
-    return Manifest("ilsvrc", folder, classes, images[IMAGE_COLUMNS], table).validate()
+    return Manifest("ilsvrc", folder, classes, images[IMAGE_COLUMNS], table, defects).validate()
 
 
 def _classes(folder: Path) -> dict[str, str]:
