@@ -1,10 +1,32 @@
-"""What several tests make: the files that a network's maps stage would have left."""
+"""What several tests make: files of a data set, and those a network's maps stage would leave."""
+
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from camloc import predictions
 from camloc.manifest import Manifest
 from camloc.study import EVALUATED, Study
+
+
+def jpeg(path: Path, size: tuple[int, int] = (50, 40)) -> None:
+    """A JPEG of noise, in a folder that is made for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.effect_noise(size, 60).convert("RGB").save(path, "JPEG")
+
+
+def annotation(wnid: str, *boxes: tuple) -> str:
+    """PASCAL VOC's format as ImageNet wrote it; a box is its name and four corners."""
+    objects = "".join(
+        f"<object><name>{name}</name><pose>Unspecified</pose><bndbox><xmin>{xmin}</xmin>"
+        f"<ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>\n"
+        for name, xmin, ymin, xmax, ymax in boxes
+    )
+    return (
+        f"<annotation>\n<folder>{wnid}</folder><filename>%s</filename>"
+        f"<size><width>50</width><height>40</height><depth>3</depth></size>\n{objects}</annotation>"
+    )
 
 
 def store_random_maps(study: Study, name: str, side: int, seed: int = 0) -> None:

@@ -7,32 +7,15 @@ import pytest
 from PIL import Image
 
 from camloc.datasets import ilsvrc
-from camloc.datasets.ilsvrc import read
+from camloc.datasets.ilsvrc import BLACKLIST, read
 from camloc.errors import UserError
+from made import annotation, jpeg
 
 REAL = Path(__file__).parents[1].parent / "shared" / "data" / "ilsvrc-val"
 TENCH, DOG = "n01440764", "n02092002"
 DATA = "ILSVRC/Data/CLS-LOC"
 ANNOTATION = f"ILSVRC/Annotations/CLS-LOC/train/{TENCH}/{TENCH}_18.xml"
 SOLUTION = "LOC_val_solution.csv"
-
-
-def jpeg(path, size=(50, 40)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.effect_noise(size, 60).convert("RGB").save(path, "JPEG")
-
-
-def annotation(wnid, *boxes):
-    """PASCAL VOC's format as ImageNet wrote it; a box is its name and four corners."""
-    objects = "".join(
-        f"<object><name>{name}</name><pose>Unspecified</pose><bndbox><xmin>{xmin}</xmin>"
-        f"<ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>\n"
-        for name, xmin, ymin, xmax, ymax in boxes
-    )
-    return (
-        f"<annotation>\n<folder>{wnid}</folder><filename>%s</filename>"
-        f"<size><width>50</width><height>40</height><depth>3</depth></size>\n{objects}</annotation>"
-    )
 
 
 @pytest.fixture
@@ -173,6 +156,7 @@ def test_missing_part_of_the_layout_is_named(folder, name):
         (SOLUTION, "3 4 5 6", "3 4 5 6.5", r"csv:2: expected whole numbers .*'3 4 5 6\.5'"),
         (SOLUTION, "3 4 5 6", "5 4 3 6", "val_00000002 has an inverted box"),
         (SOLUTION, f"{TENCH} 3 4 5 6", "", r"csv:2: .*not nothing; a val image without a box"),
+        (SOLUTION, "3 4 5 6", "", r"csv: ILSVRC2012_val_00000002 has a class without a box"),
         (SOLUTION, f"{DOG} 10", f"{TENCH} 10", rf"csv:3: boxes of {DOG} and {TENCH}"),
         (SOLUTION, "00002,", "00002 ", r"csv:2: expected ImageId,PredictionString"),
         (SOLUTION, "00002,", "00001,", r"csv:3: ILSVRC2012_val_00000001 has a line already"),
@@ -182,6 +166,35 @@ def test_missing_part_of_the_layout_is_named(folder, name):
 def test_mistake_in_a_text_file_is_named(folder, name, old, new, message):
     replace(folder / name, old, new)
     refused(folder, message)
+
+
+@pytest.mark.parametrize("prediction", [f"{TENCH} 3 4 5 6", TENCH], ids=["boxed", "without"])
+def test_blacklisted_val_image_keeps_its_class_and_has_no_box(folder, prediction):
+    """Number 2 is the second of the sorted ids, not of the file's lines."""
+    replace(folder / SOLUTION, f"{TENCH} 3 4 5 6", prediction)
+    (folder / BLACKLIST).write_text("2\n")
+    manifest = read(folder)
+    assert manifest.split("val")["wnid"].tolist() == [DOG, TENCH]
+    assert manifest.boxes["image"].tolist() == [
+        *[f"{TENCH}_18"] * 2,
+        *["ILSVRC2012_val_00000001"] * 2,
+    ]
+
+
+@pytest.mark.parametrize("line", ["0", "3", "-1", "2.0", "ILSVRC2012_val_00000002"])
+def test_line_of_the_blacklist_that_numbers_no_val_image_is_named(folder, line):
+    (folder / BLACKLIST).write_text(f"1\n{line}\n")
+    refused(folder, rf"{BLACKLIST}:2: expected the number of a val image, 1 to 2, not '{line}'")
+
+
+def test_defects_of_image_files_are_listed_by_kind(folder):
+    for name in (f"train/{TENCH}/{TENCH}_2", "test/ILSVRC2012_test_00000001"):
+        Image.new("CMYK", (50, 40)).save(folder / DATA / f"{name}.JPEG")
+    Image.new("RGB", (50, 40)).save(folder / DATA / f"train/{DOG}/{DOG}_7.JPEG", "PNG")
+    assert read(folder).defects == {
+        "CMYK": ["ILSVRC2012_test_00000001", f"{TENCH}_2"],
+        "PNG named JPEG": [f"{DOG}_7"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -258,7 +271,9 @@ def test_all_real_val_boxes_are_read_as_they_stand(tmp_path, monkeypatch):
         (tmp_path / DATA / "train" / wnid).mkdir(parents=True)
         (tmp_path / DATA / "train" / wnid / f"{wnid}_0.JPEG").touch()
     monkeypatch.setattr(
-        ilsvrc, "image_sizes", lambda paths: np.array([sizes.get(p.stem, (1, 1)) for p in paths])
+        ilsvrc,
+        "examined",
+        lambda _, paths: (np.array([sizes.get(Path(p).stem, (1, 1)) for p in paths]), {}),
     )
 
     manifest = read(tmp_path)

@@ -5,6 +5,8 @@ import io
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from camloc import figures
 from camloc.distributed import Share
 from camloc.errors import UserError
 from camloc.loading import (
@@ -68,6 +71,38 @@ def test_every_colour_mode_becomes_rgb(tmp_path, mode, name):
 def test_png_under_the_name_of_a_jpeg_is_read(tmp_path):
     noise(6, 6).save(tmp_path / "a.JPEG", "PNG")
     assert decode(tmp_path / "a.JPEG", 6).shape == (3, 6, 6)
+
+
+def test_cmyk_of_adobe_gets_its_true_colours(tmp_path):
+    """Adobe stores inks inverted. Pure inks, by hand: cyan, magenta, yellow, and half of black."""
+    inks = [(255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 0, 0, 128)]
+    image = Image.new("CMYK", (64, 16))
+    for i, ink in enumerate(inks):
+        image.paste(ink, (16 * i, 0, 16 * i + 16, 16))
+    image.save(tmp_path / "a.JPEG", quality=95)
+    assert b"Adobe" in (tmp_path / "a.JPEG").read_bytes()
+    picture = decode(tmp_path / "a.JPEG", 64)
+    shown = figures.read_picture(tmp_path / "a.JPEG")
+    true = [(0, 255, 255), (255, 0, 255), (255, 255, 0), (127, 127, 127)]
+    for i, colour in enumerate(true):
+        assert picture[:, 32, 16 * i + 8].tolist() == pytest.approx(colour, abs=3)
+        assert shown[8, 16 * i + 8].tolist() == pytest.approx(colour, abs=3)
+
+
+def test_bad_exif_is_read_without_a_warning(tmp_path):
+    """In a process of its own, as a worker that decodes is; pytest sets filters of its own."""
+    file = io.BytesIO()
+    noise(16, 12).save(file, "JPEG", exif=b"Exif\0\0II*\0\xff\0\0\0")
+    content = file.getvalue()
+    start = content.index(b"\xff\xe1")  # without JFIF's resolution Pillow looks for EXIF's
+    (tmp_path / "a.JPEG").write_bytes(content[:2] + content[start:])
+    code = "import sys; from camloc.loading import decode; print(decode(sys.argv[1], 8).shape)"
+    command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "a.JPEG")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "torch.Size([3, 8, 8])\n"
+    assert "EXIF" not in done.stderr
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"):
+        decode(tmp_path / "a.JPEG", 8)
 
 
 def test_truncated_jpeg_is_refused_by_name(tmp_path):

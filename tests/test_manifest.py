@@ -3,14 +3,15 @@
 import dataclasses
 import io
 import json
+import struct
 
 import pandas as pd
 import pytest
 from PIL import Image
 
-from camloc.datasets.files import image_sizes, read_lines
+from camloc.datasets.files import examined, read_lines
 from camloc.errors import UserError
-from camloc.manifest import Manifest, image_size, replacing, save_truth
+from camloc.manifest import Manifest, examine, replacing, save_truth
 
 
 @pytest.fixture
@@ -39,17 +40,15 @@ def manifest(tmp_path):
     )
     for path in images["path"]:
         Image.new("RGB", (8, 6)).save(tmp_path / path)
-    return Manifest("test", tmp_path, {"n2": "ant", "n1": "bée"}, images, boxes)
+    classes, defects = {"n2": "ant", "n1": "bée"}, {"CMYK": ["a", "e"]}
+    return Manifest("test", tmp_path, classes, images, boxes, defects)
 
 
 def equal(manifest, other):
     pd.testing.assert_frame_equal(manifest.images, other.images)
     pd.testing.assert_frame_equal(manifest.boxes, other.boxes)
-    assert (manifest.source, manifest.root, manifest.classes) == (
-        other.source,
-        other.root,
-        other.classes,
-    )
+    for name in ("source", "root", "classes", "defects"):
+        assert getattr(manifest, name) == getattr(other, name)
 
 
 def test_manifest_loads_as_it_was_saved(manifest, tmp_path):
@@ -182,53 +181,110 @@ def jpeg(size=(30, 20), mode="RGB"):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_image_size_is_width_and_height(tmp_path, mode):
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_size_is_width_and_height(tmp_path, mode):
     (tmp_path / "a.JPEG").write_bytes(jpeg((30, 20), mode))
-    assert image_size(tmp_path / "a.JPEG") == (30, 20)
+    assert examine(tmp_path / "a.JPEG") == (30, 20, ())
 
 
-def test_image_size_accepts_padding_after_the_end(tmp_path):
+def test_padding_after_the_end_is_accepted(tmp_path):
     (tmp_path / "a.JPEG").write_bytes(jpeg() + b"\0" * 512)
-    assert image_size(tmp_path / "a.JPEG") == (30, 20)
+    assert examine(tmp_path / "a.JPEG") == (30, 20, ())
 
 
-def test_image_size_accepts_a_png_named_jpeg(tmp_path):
-    Image.new("RGB", (5, 4)).save(tmp_path / "a.JPEG", "PNG")
-    assert image_size(tmp_path / "a.JPEG") == (5, 4)
+@pytest.mark.parametrize(("name", "defects"), [("a.JPEG", ("PNG named JPEG",)), ("a.png", ())])
+def test_png_is_a_defect_under_the_name_of_a_jpeg_only(tmp_path, name, defects):
+    Image.new("RGB", (5, 4)).save(tmp_path / name, "PNG")
+    assert examine(tmp_path / name) == (5, 4, defects)
+
+
+def exif(entry=(0x10F, 2, 6, 26), text=b"maker\0", order="<", start=8):
+    """A TIFF of one entry (tag, type, count, offset) and its text, which begins at byte 26."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}L", start)
+    entries = struct.pack(f"{order}HHHLLL", 1, *entry, 0)
+    return b"Exif\0\0" + head + entries + text
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pytest's filters come after the package's
+@pytest.mark.parametrize(
+    ("content", "bad"),
+    [
+        (exif(), False),
+        (exif(order=">"), False),
+        (exif(entry=(0x10F, 2, 4, 0x61616161)), False),
+        (exif(entry=(0x10F, 99, 100, 26)), False),
+        (exif(entry=(0x10F, 2, 7, 26)), True),
+        (exif(entry=(0x10F, 2, 6, 27)), True),
+        (exif(entry=(0x11A, 5, 1, 26)), True),
+        (exif(start=27), True),
+        (exif()[:31], True),
+        (b"Exif\0\0not a TIFF at all", True),
+    ],
+    ids=[
+        "sound",
+        "big endian",
+        "value in place",
+        "unknown type",
+        "too long",
+        "too far",
+        "a rational of 8 bytes",
+        "no directory",
+        "cut directory",
+        "no TIFF",
+    ],
+)
+def test_exif_that_leads_out_of_its_segment_is_a_defect(tmp_path, content, bad):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.JPEG", exif=content)
+    assert examine(tmp_path / "a.JPEG").defects == (("bad EXIF",) if bad else ())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_file_may_have_several_defects(tmp_path):
+    Image.new("CMYK", (30, 20)).save(tmp_path / "a.JPEG", exif=exif(start=27))
+    assert examine(tmp_path / "a.JPEG") == (30, 20, ("CMYK", "bad EXIF"))
 
 
 @pytest.mark.parametrize("lost", [1, 2, 10, 300])
-def test_image_size_refuses_a_truncated_jpeg(tmp_path, lost):
+def test_truncated_jpeg_is_refused(tmp_path, lost):
     (tmp_path / "a.JPEG").write_bytes(jpeg()[:-lost])
     with pytest.raises(UserError, match=r"a\.JPEG is truncated or not an image"):
-        image_size(tmp_path / "a.JPEG")
+        examine(tmp_path / "a.JPEG")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"\xff\xd9", b"<html>not found</html>"])
-def test_image_size_refuses_what_is_no_image(tmp_path, content):
+def test_what_is_no_image_is_refused(tmp_path, content):
     (tmp_path / "a.JPEG").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.JPEG is truncated or not an image"):
-        image_size(tmp_path / "a.JPEG")
+        examine(tmp_path / "a.JPEG")
 
 
-def test_image_size_refuses_a_missing_file(tmp_path):
+def test_missing_image_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"a\.JPEG is missing"):
-        image_size(tmp_path / "a.JPEG")
+        examine(tmp_path / "a.JPEG")
 
 
-def test_image_sizes_keep_the_order_over_many_batches(tmp_path):
+def test_sizes_keep_the_order_over_many_batches(tmp_path):
     for width in (3, 4, 5):
         Image.new("RGB", (width, 2)).save(tmp_path / f"{width}.png")
-    sizes = image_sizes([tmp_path / f"{3 + i % 3}.png" for i in range(1201)])
+    sizes, defects = examined(tmp_path, [f"{3 + i % 3}.png" for i in range(1201)])
     assert sizes.tolist() == [[3 + i % 3, 2] for i in range(1201)]
+    assert defects == {}
 
 
-def test_image_sizes_name_the_broken_file(tmp_path):
+def test_defects_map_each_kind_to_sorted_ids(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name, mode in (("z", "CMYK"), ("b/a", "CMYK"), ("c", "RGB")):
+        (tmp_path / f"{name}.JPEG").write_bytes(jpeg(mode=mode))
+    Image.new("RGB", (5, 4)).save(tmp_path / "d.JPEG", "PNG")
+    paths = ["z.JPEG", "d.JPEG", "c.JPEG", "b/a.JPEG"]
+    assert examined(tmp_path, paths)[1] == {"CMYK": ["a", "z"], "PNG named JPEG": ["d"]}
+
+
+def test_broken_file_among_many_is_named(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"bad")
     with pytest.raises(UserError, match=r"bad\.png is truncated"):
-        image_sizes([tmp_path / "good.png"] * 700 + [tmp_path / "bad.png"])
+        examined(tmp_path, ["good.png"] * 700 + ["bad.png"])
 
 
 def test_lines_come_with_their_place_whatever_the_editor(tmp_path):

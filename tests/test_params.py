@@ -56,6 +56,10 @@ def test_ready_made_studies_name_themselves(study):
         ),
         ({"data__trian": 9}, "params.yaml: data.trian: unknown key; did you mean train?"),
         (
+            {"data": {"source": "ilsvrc", "folder": "tars", "unpack": "there"}},
+            "params.yaml: data.unpack: unknown key; did you mean unpack_to?",
+        ),
+        (
             {"models__googlenet_gap__covns": [8]},
             "params.yaml: models.googlenet-gap.covns: unknown key; did you mean convs?",
         ),

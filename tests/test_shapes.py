@@ -9,7 +9,7 @@ from PIL import Image
 
 from camloc.datasets import shapes
 from camloc.errors import UserError
-from camloc.manifest import image_size
+from camloc.manifest import examine
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_manifest_describes_the_files(manifest, masks):
         "val": 12,
     }
     for row in manifest.images.itertuples():
-        assert image_size(manifest.root / row.path) == (row.width, row.height)
+        assert examine(manifest.root / row.path) == (row.width, row.height, ())
         assert masks[row.image].shape == (row.height, row.width)
 
 

@@ -8,7 +8,7 @@ A folder of Parquet tables and one JSON file:
 - `boxes.parquet`: one row a box: `image`, `wnid`, `xmin`, `ymin`, `xmax`, `ymax` (inclusive
   pixels), in the order of the images table
 - `dataset.json`: source, root (relative to the manifest's parent folder where it lies in it),
-  classes (wnid to name) and the fingerprint
+  classes (wnid to name), the known defects of image files (see `examine`) and the fingerprint
 
 Labels that must stay unseen until scoring lie apart, in a truth folder of the same two tables
 (see `Manifest.withhold`). Labels are wnids in every file, because label orders differ between
@@ -20,11 +20,13 @@ import hashlib
 import json
 import os
 import shutil
+import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,17 +38,26 @@ SPLITS = ("train", "val", "test")
 IMAGE_COLUMNS = ["image", "path", "split", "wnid", "width", "height", "mask"]
 BOX_COLUMNS = ["image", "wnid", "xmin", "ymin", "xmax", "ymax"]
 TRUTH_COLUMNS = ["image", "wnid", "mask"]
+TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes
+
+# Bad EXIF is counted once, by `examine`; Pillow would warn again at each reading of each image.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set as tables; `classes` maps each wnid to its name, in sorted order of wnids."""
+    """A data set as tables; `classes` maps each wnid to its name, in sorted order of wnids.
+
+    `defects` maps each kind of defect among the image files to the sorted ids of those that have
+    it; all of them can be read.
+    """
 
     source: str
     root: Path
     classes: dict[str, str]
     images: pd.DataFrame
     boxes: pd.DataFrame
+    defects: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     @property
     def wnids(self) -> list[str]:
@@ -179,6 +190,7 @@ class Manifest:
                 "source": self.source,
                 "root": _portable(self.root, folder.parent),
                 "classes": {wnid: self.classes[wnid] for wnid in self.wnids},
+                "defects": self.defects,
                 "fingerprint": self.fingerprint(),
             }
             text = json.dumps(about, indent=2, ensure_ascii=False)
@@ -195,7 +207,8 @@ class Manifest:
         boxes = _read_table(folder / "boxes.parquet")
         with _made_by_the_data_stage(folder / "dataset.json") as path:
             about = json.loads(path.read_text(encoding="utf-8"))
-        return cls(about["source"], folder.parent / about["root"], about["classes"], images, boxes)
+        root, defects = folder.parent / about["root"], about.get("defects", {})
+        return cls(about["source"], root, about["classes"], images, boxes, defects)
 
 
 def _portable(root: Path, study: Path) -> str:
@@ -220,18 +233,27 @@ def save_truth(
         boxes[BOX_COLUMNS].to_parquet(new / "boxes.parquet", index=False)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of an image file that is there and complete.
+class Examined(NamedTuple):
+    """What the header of an image file says; width and height in pixels."""
 
-    Reads the header and, for JPEG, the end-of-image marker; only where that marker is missing is
-    the file decoded, because some writers pad after it.
+    width: int
+    height: int
+    defects: tuple[str, ...] = ()
+
+
+def examine(path: Path) -> Examined:
+    """The size and the defects of an image file that is there and complete.
+
+    Defects are a format other than the file's name says, CMYK colours and bad EXIF; such a file
+    can be read. Reads the header and, for JPEG, the end-of-image marker; only where that marker is
+    missing is the file decoded, because some writers pad after it.
 
     Raises:
         UserError: the file is missing, not an image or truncated.
     """
     try:
         with path.open("rb") as file, Image.open(file) as image:
-            size = image.size
+            examined = Examined(*image.size, tuple(_defects(path, image)))
             if image.format == "JPEG" and not _ends_with_marker(file):
                 image.load()
     except FileNotFoundError:
@@ -242,7 +264,38 @@ def image_size(path: Path) -> tuple[int, int]:
         raise UserError(
             f"image {path} is truncated or not an image ({error}); replace or remove it"
         ) from None
-    return size
+    return examined
+
+
+def _defects(path: Path, image: Image.Image) -> Iterator[str]:
+    if path.suffix == ".JPEG" and image.format not in ("JPEG", "MPO"):
+        yield f"{image.format} named JPEG"
+    if image.mode == "CMYK":
+        yield "CMYK"
+    if "exif" in image.info and _leads_astray(image.info["exif"].removeprefix(b"Exif\0\0")):
+        yield "bad EXIF"
+
+
+def _leads_astray(tiff: bytes) -> bool:
+    """Whether the first directory of EXIF's TIFF, or one of its values, leaves the segment.
+
+    Pillow skips such values with a warning; warnings cannot be caught a file in threads.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return True
+    try:
+        (start,) = struct.unpack_from(f"{order}L", tiff, 4)
+        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
+        for entry in range(start + 2, start + 2 + 12 * entries, 12):
+            _, kind, count, offset = struct.unpack_from(f"{order}HHLL", tiff, entry)
+            size = TIFF_SIZES.get(kind, 0) * count  # up to 4 bytes stand in place of the offset
+            if size > 4 and offset + size > len(tiff):
+                return True
+        struct.unpack_from(f"{order}L", tiff, start + 2 + 12 * entries)  # the next directory
+    except struct.error:
+        return True
+    return False
 
 
 def _ends_with_marker(file: BinaryIO) -> bool:

@@ -54,10 +54,14 @@ class TinyImageNet(Section):
 
 
 class ILSVRC(Section):
-    """ILSVRC CLS-LOC in Kaggle's layout."""
+    """ILSVRC CLS-LOC in Kaggle's layout, or as the official files.
+
+    The latter are unpacked into `unpack_to`, else into a folder `unpacked` beside them.
+    """
 
     source: Literal["ilsvrc"]
     folder: Path
+    unpack_to: Path | None = None
 
 
 class Loading(Section):

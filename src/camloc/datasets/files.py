@@ -7,21 +7,30 @@ from pathlib import Path
 import numpy as np
 
 from camloc.errors import UserError, near_matches
-from camloc.manifest import image_size
+from camloc.manifest import examine
 from camloc.progress import progress
 
 THREADS = 16
 BATCH = 500  # files a thread takes at once; a future for each of a million takes gigabytes
 
 
-def image_sizes(paths: Sequence[Path]) -> np.ndarray:
-    """`image_size` of many files: (N, 2) integers, width and height in pixels.
+def examined(folder: Path, paths: Iterable[str]) -> tuple[np.ndarray, dict[str, list[str]]]:
+    """`examine` of many files, named relative to a folder.
+
+    Returns:
+        Sizes (N, 2), width and height in pixels, and the defects as a manifest has them.
 
     Raises:
-        UserError: as `image_size`, for the first such file.
+        UserError: as `examine`, for the first such file.
     """
-    sizes = in_threads(image_size, paths, unit="image")
-    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+    paths = list(paths)
+    found = in_threads(lambda path: examine(folder / path), paths, unit="image")
+    defects: dict[str, list[str]] = {}
+    for path, image in zip(paths, found, strict=True):
+        for kind in image.defects:
+            defects.setdefault(kind, []).append(Path(path).stem)
+    sizes = np.array([image[:2] for image in found], dtype=np.int64).reshape(-1, 2)
+    return sizes, {kind: sorted(images) for kind, images in sorted(defects.items())}
 
 
 def in_threads(function: Callable, items: Sequence, unit: str) -> list:

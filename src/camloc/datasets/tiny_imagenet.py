@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from camloc.datasets.download import fetch, unpack_zip
-from camloc.datasets.files import check_class, image_sizes, jpegs, read_lines, whole_numbers
+from camloc.datasets.files import check_class, examined, jpegs, read_lines, whole_numbers
 from camloc.errors import UserError, near_matches
 from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 
@@ -75,10 +75,10 @@ def read(
         rows += _train(folder, wnid, name, val_per_class, seed)
     rows += [row for row in _test(folder, listed) if row["wnid"] in chosen]
     table = pd.DataFrame(rows)
-    table[["width", "height"]] = image_sizes([folder / path for path in table["path"]])
+    table[["width", "height"]], defects = examined(folder, table["path"])
     table["mask"] = None
     return Manifest(
-        "tiny-imagenet", folder, chosen, table[IMAGE_COLUMNS], table[BOX_COLUMNS]
+        "tiny-imagenet", folder, chosen, table[IMAGE_COLUMNS], table[BOX_COLUMNS], defects
     ).validate()
 
 

@@ -1,6 +1,6 @@
 """00_data: bring the images of a source and write the manifest and the withheld truth."""
 
-from camloc.datasets import ilsvrc, shapes, tiny_imagenet
+from camloc.datasets import ilsvrc, official, shapes, tiny_imagenet
 from camloc.manifest import Manifest, save_truth
 from camloc.study import Study, repository_root
 
@@ -35,4 +35,8 @@ def _read_source(study: Study, data: dict, seed: int) -> tuple[Manifest, str | N
     if source == "tiny-imagenet":
         folder = repository_root() / folder if folder else tiny_imagenet.download(study.downloads)
         return tiny_imagenet.read(folder, **options, seed=seed), None
-    return ilsvrc.read(repository_root() / folder), None
+    folder = repository_root() / folder
+    if official.found(folder):
+        target = options.get("unpack_to") or folder / "unpacked"
+        folder = official.unpack(folder, repository_root() / target)
+    return ilsvrc.read(folder), None
