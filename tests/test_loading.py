@@ -218,6 +218,14 @@ def test_processes_that_decode_change_no_batch(manifest, workers):
     assert same(epoch(manifest, some), epoch(manifest))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_draws_nothing_from_torchs_generator(manifest, workers):
+    """Or a training that is resumed in an epoch would drop out other units than one that is not."""
+    before = torch.get_rng_state()
+    epoch(manifest, LOADING.model_copy(update={"workers": workers}))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_processes_and_parts_deal_each_batch_among_them(manifest):
     """Two processes with two parts each: pictures 0, 2 of a batch of four are the first's."""
     whole = epoch(manifest)

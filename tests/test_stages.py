@@ -1,15 +1,17 @@
 """The stages in this process, on a handful of pictures."""
 
 import json
+import os
 import re
 import shutil
+import signal
 
 import pandas as pd
 import pytest
 
-from camloc import evaluation, params
+from camloc import evaluation, params, training
 from camloc.anatomy import KINDS
-from camloc.errors import UserError
+from camloc.errors import Stopped, UserError
 from camloc.manifest import Manifest, save_truth
 from camloc.stages import cams, data, evaluate, finetune, report, smoke, surgery
 from camloc.study import Study, repository_root
@@ -51,6 +53,33 @@ def test_same_seed_gives_the_same_weights_maps_and_errors(study, tmp_path):
         "evaluation/googlenet-gap/errors.json",
     ):
         assert (study.folder / path).read_bytes() == (again.folder / path).read_bytes(), path
+
+
+def test_training_stopped_in_an_epoch_goes_on_to_the_same_weights(study, tmp_path, monkeypatch):
+    """With GoogLeNet's dropout and batch norms, three batches of eight an epoch, by SIGTERM."""
+    other, step, calls = Study(tmp_path), training.Step.__call__, []
+    for part in ("manifest", "pictures"):
+        shutil.copytree(study.folder / part, tmp_path / part)
+    recipe = SMOKE.training_of("googlenet").model_dump() | {"batch": 8, "epochs": 2}
+    task = ("googlenet", SMOKE.network("googlenet").model_dump(), recipe, LOADING, *ALONE, 1)
+
+    def stopping(self, parts):
+        calls.append(1)
+        if len(calls) in (2, 5):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, parts)
+
+    finetune.run(other, *task)
+    expected = other.weights("googlenet").read_bytes()
+    other.weights("googlenet").unlink()
+    monkeypatch.setattr(training.Step, "__call__", stopping)
+    for place in ("epoch 1, step 2", "epoch 2, step 2"):
+        with pytest.raises(Stopped, match=place):
+            finetune.run(other, *task)
+    finetune.run(other, *task)
+    assert len(calls) == 6
+    assert other.weights("googlenet").read_bytes() == expected
+    assert not other.checkpoint("googlenet").exists()
 
 
 def test_no_label_or_box_of_the_withheld_split_is_in_the_manifest(study):

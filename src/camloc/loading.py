@@ -219,6 +219,8 @@ class Batches:
             pin_memory=torch.cuda.is_available(),
             persistent_workers=loading.workers > 0,
             prefetch_factor=PREFETCH if loading.workers else None,
+            # Its own, since it draws a number whenever it starts, also in the middle of an epoch.
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:
