@@ -1,6 +1,7 @@
 """Training of one network: what it learns, records, repeats and refuses."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -210,6 +211,37 @@ def test_auto_takes_cuda_before_mps(monkeypatch):
     assert choose_device("auto").type == "cuda"
 
 
+def assert_same_weights(network, other):
+    for name, values in other.state_dict().items():
+        assert torch.allclose(network.state_dict()[name], values, atol=1e-6), name
+
+
+def test_compiled_network_trains_as_it_does_without(monkeypatch):
+    """By torch's compiler up to the code that a backend would make faster."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    network, history = train(compile=True)
+    expected, other = train()
+    assert_same_weights(network, expected)
+    assert history["train_loss"].to_numpy() == pytest.approx(other["train_loss"].to_numpy())
+
+
+def test_compiler_that_fails_is_told_and_done_without(monkeypatch, capsys):
+    def broken(graph, inputs):
+        raise RuntimeError("no C++ compiler\nwas found")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    network, _ = train(compile=True)
+    told = capsys.readouterr().out.splitlines()[0]
+    assert "torch.compile failed (" in told and told.endswith("training goes on without it")
+    assert_same_weights(network, train()[0])
+
+
+def test_half_precision_scales_its_loss_and_learns():
+    network, history = train(precision="fp16")
+    assert history["val_err_top1"].iloc[-1] == 0
+    assert next(network.parameters()).dtype == torch.float32
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_precision_is_bf16_where_the_processor_has_it(monkeypatch, fast):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
@@ -218,4 +250,5 @@ def test_auto_precision_is_bf16_where_the_processor_has_it(monkeypatch, fast):
     assert choose_precision("auto", CPU) == expected
     assert choose_precision("auto", torch.device("mps")) == torch.float32
     assert choose_precision("bf16", CPU) == torch.bfloat16
+    assert choose_precision("fp16", CPU) == torch.float16
     assert choose_precision("float32", CPU) == torch.float32

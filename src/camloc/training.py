@@ -191,17 +191,17 @@ def compiled(network: nn.Module) -> nn.Module:
     Compiling starts with the first batch, so that is when it is told.
     """
     fast = torch.compile(network)
-    forward = fast.forward
+    compiling = fast.forward
 
-    def first(*args):
+    def forward(x: Tensor) -> Tensor:
         try:
-            return forward(*args)
+            return compiling(x)
         except Exception as error:  # whatever a compiler may raise
             _say(f"torch.compile failed ({reason(error)}); training goes on without it")
             fast.forward = network.forward
-            return network(*args)
+            return network(x)
 
-    fast.forward = first
+    fast.forward = forward
     return fast
 
 
