@@ -52,6 +52,18 @@ class TinyImageNet(Section):
     val_per_class: PositiveInt = 50
 
 
+class CUB(Section):
+    """CUB-200-2011 in its original layout, all classes or those named by folder.
+
+    Downloaded where no folder is given.
+    """
+
+    source: Literal["cub"]
+    folder: Path | None = None
+    classes: list[str] | None = None
+    val_per_class: PositiveInt = 5
+
+
 class ILSVRC(Section):
     """ILSVRC CLS-LOC in Kaggle's layout."""
 
@@ -158,7 +170,7 @@ class Params(Section):
     study: str
     seed: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda", "mps"]
-    data: Annotated[Shapes | TinyImageNet | ILSVRC, Field(discriminator="source")]
+    data: Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
     loading: Loading
     training: Training
     finetune: Training
