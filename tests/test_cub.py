@@ -226,7 +226,12 @@ def test_masks_give_pxap_and_cover_of_the_object_but_none_of_parts(folder, tmp_p
     """The stages data and evaluate, with a map that is the mask and one that is its reverse."""
     add_masks(folder / "segmentations")
     study = Study(tmp_path / "study")
-    data.run(study, {"source": "cub", "folder": folder, "val_per_class": 1}, seed=1)
+    study.folder.mkdir()
+    linked = study.folder / "birds"
+    linked.symlink_to(folder)
+    data.run(study, {"source": "cub", "folder": linked, "val_per_class": 1}, seed=1)
+    about = json.loads((study.manifest / "dataset.json").read_text())
+    assert about["root"] == "birds/CUB_200_2011"  # the same on a machine with the link elsewhere
     assert Manifest.load(study.manifest).split("test")["wnid"].notna().all()
     store_random_maps(study, "net", side=4)
     for split in ("val", "test"):

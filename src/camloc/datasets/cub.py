@@ -92,11 +92,13 @@ def read(
     """
     root = folder / TREE if (folder / TREE).is_dir() else folder
     _check_layout(folder, root)
-    listed = _classes(root)
+    numbers = _table(root / "classes.txt", "id name")
+    wnids = {number: wnid for number, (_, (wnid,)) in numbers.items()}
+    listed = {wnid: _name(wnid) for wnid in sorted(wnids.values())}
     for wnid in classes or []:
         check_class(wnid, listed, "params.yaml: data.classes", f"{root / 'classes.txt'}")
     chosen = {wnid: name for wnid, name in listed.items() if not classes or wnid in classes}
-    rows = [row for row in _images(root, listed) if row["wnid"] in chosen]
+    rows = [row for row in _images(root, wnids) if row["wnid"] in chosen]
     rows.sort(key=lambda row: (row["wnid"], row["image"]))
     _draw_val(rows, chosen, val_per_class, seed)
     table = pd.DataFrame(rows)
@@ -123,31 +125,29 @@ def _check_layout(folder: Path, root: Path) -> None:
         )
 
 
-def _classes(root: Path) -> dict[str, str]:
-    """Label to name, "Black footed Albatross" of `001.Black_footed_Albatross`."""
-    labels = [wnid for _, (wnid,) in _table(root / "classes.txt", "id name").values()]
-    return {wnid: wnid.partition(".")[2].replace("_", " ") or wnid for wnid in sorted(labels)}
+def _name(wnid: str) -> str:
+    """The name of a class, "Black footed Albatross" of `001.Black_footed_Albatross`."""
+    return wnid.partition(".")[2].replace("_", " ") or wnid
 
 
-def _images(root: Path, classes: dict[str, str]) -> list[dict]:
-    """The rows of all images, their boxes not yet cut to them."""
+def _images(root: Path, wnids: dict[str, str]) -> list[dict]:
+    """The rows of all images, their boxes not yet cut to them; `wnids` are by number."""
     paths = _table(root / "images.txt", "id path")
-    numbers = _table(root / "classes.txt", "id name")
     labels = _table(root / "image_class_labels.txt", "id class", of=paths)
     splits = _table(root / "train_test_split.txt", "id is_training", of=paths)
     boxes = _table(root / "bounding_boxes.txt", "id x y width height", of=paths)
     rows = []
     for image, (place, (path,)) in paths.items():
         label_place, (number,) = labels[image]
-        check_class(number, numbers, label_place, "classes.txt")
-        wnid = numbers[number][1][0]
+        check_class(number, wnids, label_place, "classes.txt")
+        wnid = wnids[number]
         if PurePosixPath(path).parts[0] != wnid:
             raise UserError(
                 f"{place}: {path} does not lie in {wnid}, the folder of its class by {label_place}"
             )
+        box = dict(zip(BOX_COLUMNS[2:], _corners(*boxes[image]), strict=True))
         row = {"image": PurePosixPath(path).stem, "path": f"images/{path}", "wnid": wnid}
-        row |= {"split": _split(*splits[image])}
-        rows.append(row | dict(zip(BOX_COLUMNS[2:], _corners(*boxes[image]), strict=True)))
+        rows.append(row | {"split": _split(*splits[image])} | box)
     return rows
 
 
