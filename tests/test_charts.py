@@ -34,6 +34,14 @@ def test_extent_is_in_percent_of_the_images_that_have_masks():
     assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((30, 50))
 
 
+def test_extent_without_parts_is_of_the_object_alone():
+    covers = {row: pd.DataFrame({"object_cover": [0.2, 0.4]}) for row in ("a", "b")}
+    panel = charts.extent_of_maps(covers).axes[0]
+    assert panel.get_legend_handles_labels()[1] == ["a", "b"]
+    assert panel.get_lines()[0].get_xdata()[0] == pytest.approx(30)
+    assert panel.get_ylabel() == ""
+
+
 def test_every_measured_comparison_has_its_effect_and_the_range_it_is_claimed_in():
     held = Comparison("less", -3.0, -4.0, -2.0, 10, 1, float("-inf"), 0)
     unknown = Comparison("not run", float("nan"), float("nan"), float("nan"), 0, 1, 0, 1)

@@ -1,15 +1,17 @@
 """Downloads from a server of the test's own on 127.0.0.1."""
 
 import hashlib
+import io
 import random
 import stat
+import tarfile
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from camloc.datasets.download import fetch, unpack_zip
+from camloc.datasets.download import fetch, unpack_tar, unpack_zip
 from camloc.errors import UserError
 
 PAYLOAD = random.Random(0).randbytes(3_500_000)  # several chunks of 1 MiB
@@ -190,3 +192,51 @@ def test_what_is_no_zip_is_refused(tmp_path):
         unpack_zip(tmp_path / "a.zip", tmp_path / "out")
     with pytest.raises(UserError, match=r"b\.zip is missing"):
         unpack_zip(tmp_path / "b.zip", tmp_path / "out")
+
+
+def tar_of(path, members):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
+def test_tars_are_unpacked_side_by_side_as_the_folder(tmp_path):
+    first = tar_of(tmp_path / "a.tgz", [("top/a.txt", "one"), ("top/deep/b.txt", "two")])
+    second = tar_of(tmp_path / "b.tgz", [("other/c.txt", "three")])
+    unpack_tar([first, second], tmp_path / "out")
+    found = sorted((tmp_path / "out").rglob("*.txt"))
+    assert [path.read_text() for path in found] == ["three", "one", "two"]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../up.txt", "a/../../up.txt", "C:\\up.txt"])
+def test_member_of_a_tar_that_would_leave_the_folder_is_refused(tmp_path, name):
+    archive = tar_of(tmp_path / "a.tgz", [("good.txt", "good"), (name, "bad")])
+    with pytest.raises(UserError, match="nothing was unpacked"):
+        unpack_tar([archive], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tgz"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_link_or_device_in_a_tar_is_refused(tmp_path, kind):
+    member = tarfile.TarInfo("link")
+    member.type, member.linkname = kind, "good.txt"
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"'link', .*nothing was unpacked"):
+        unpack_tar([tmp_path / "a.tar"], tmp_path / "out")
+
+
+def test_damaged_tar_leaves_nothing_of_those_before_it(tmp_path):
+    good = tar_of(tmp_path / "a.tgz", [("a.txt", "one")])
+    bad = tar_of(tmp_path / "b.tgz", [("b.bin", random.Random(0).randbytes(9000).hex())])
+    whole = bad.read_bytes()
+    for data in (whole[:5000], b"<html>log in</html>", b""):
+        bad.write_bytes(data)
+        with pytest.raises(UserError, match=r"b\.tgz is damaged or not a tar file"):
+            unpack_tar([good, bad], tmp_path / "out")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "b.tgz"]
+    with pytest.raises(UserError, match=r"c\.tgz is missing"):
+        unpack_tar([good, tmp_path / "c.tgz"], tmp_path / "out")

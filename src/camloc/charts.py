@@ -81,26 +81,33 @@ def kinds_of_misses(table: pd.DataFrame) -> Figure:
 
 
 def extent_of_maps(images: dict[str, pd.DataFrame]) -> Figure:
-    """How many of an object's parts each row's maps cover, against how much of the object.
+    """How many of an object's parts each row's maps cover, against how much of the object; where
+    masks tell no parts, the object alone, a row below the other.
 
     Args:
         images: of each row `object_cover` and `part_cover` of each image, where measured.
     """
     measured = {row: table for row, table in images.items() if "object_cover" in table}
+    has_parts = any("part_cover" in table for table in measured.values())
     set_theme()
     figure, panel = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for i, (row, table) in enumerate(measured.items()):
-        across, up = 100 * table["object_cover"].dropna(), 100 * table["part_cover"].dropna()
+        across, at, reach = 100 * table["object_cover"].dropna(), -i, None
+        if has_parts:
+            up = 100 * table["part_cover"].dropna()
+            at, reach = up.mean(), _whiskers(up.mean(), *bootstrap(up))
         panel.errorbar(
             across.mean(),
-            up.mean(),
+            at,
             xerr=_whiskers(across.mean(), *bootstrap(across)),
-            yerr=_whiskers(up.mean(), *bootstrap(up)),
+            yerr=reach,
             fmt=MARKERS[i % len(MARKERS)],
             color=f"C{i}",
             label=row,
         )
     panel.set(xlabel="pixels of the object covered (%)", ylabel="parts of the object covered (%)")
+    if measured and not has_parts:
+        panel.set(ylabel="", yticks=[])
     _finish(panel, len(measured), "no masks to measure by")
     return figure
 

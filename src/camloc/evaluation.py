@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from camloc import anatomy, predictions, protocols
 from camloc.boxes import authors_boxes, boxes_from_maps, centre_box, whole_image_box
 from camloc.crops import merge
+from camloc.errors import UserError
 from camloc.extent import extent, peaks
 from camloc.manifest import Manifest
 from camloc.metrics import (
@@ -290,7 +291,7 @@ def curves(split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray]) -> Curv
         full = protocols.score_map(maps[place[image]])
         return (
             protocols.hits(full, boxes[image]) if image in boxes else None,
-            protocols.pixel_counts(full, read_mask(masks[image])) if image in masks else None,
+            protocols.pixel_counts(full, masks[image]()) if image in masks else None,
         )
 
     hits, pixels = [], protocols.PixelCounts()
@@ -340,9 +341,9 @@ def looked_at(
         threshold: share of a map's maximum.
 
     Returns:
-        `object_cover` and `part_cover` of the true class's map where the image has a mask;
-        `peak_on_own` and `peak_on_other` where it holds boxes of several classes, means over
-        those of them whose maps are stored; an image without either has no row.
+        `object_cover` of the true class's map where the image has a mask, `part_cover` where that
+        tells parts; `peak_on_own` and `peak_on_other` where it holds boxes of several classes,
+        means over those of them whose maps are stored; an image without either has no row.
     """
     place = places(guesses)
     masks = _masks(split, guesses["image"].unique())
@@ -354,7 +355,9 @@ def looked_at(
         line = {}
         if image.image in masks and (image.image, image.wnid) in place:
             low = maps[place[image.image, image.wnid]]
-            line |= extent(low, read_parts(masks[image.image]), threshold)
+            line |= extent(low, masks[image.image](), threshold)
+            if not split.manifest.masks_have_parts:
+                del line["part_cover"]
         if image.image in several:
             line |= _peaks(image, several[image.image], place, maps)
         if line:
@@ -379,25 +382,31 @@ def _peaks(
     return dict(zip(names, np.mean(found, axis=0), strict=True)) if found else {}
 
 
-def _masks(split: Split, images: Sequence[str]) -> dict[str, Path]:
-    """The mask's file of those of the images that have one."""
+def _masks(split: Split, images: Sequence[str]) -> dict[str, Callable[[], NDArray[np.uint8]]]:
+    """`read_mask` of those of the images that have one, to be called when it is needed."""
     masks = split.images[split.images["image"].isin(images)].dropna(subset="mask")
+    manifest = split.manifest
     return {
-        image: split.manifest.root / mask
+        image: partial(read_mask, manifest.root / mask, manifest.masks_have_parts)
         for image, mask in zip(masks["image"], masks["mask"], strict=True)
     }
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """The mask of an image's labelled object, above zero on it."""
-    return (read_parts(path) > 0).astype(np.uint8)
+def read_mask(path: Path, parts: bool) -> NDArray[np.uint8]:
+    """The mask of an image's labelled object, 0 beside it; on it the number of the part from 1,
+    or 1.
 
+    Args:
+        parts: whether the file holds 16 times the number of the object, the labelled one's being
+            1, and that of the part; else it is above zero on the labelled object.
 
-def read_parts(path: Path) -> NDArray[np.uint8]:
-    """The parts of an image's labelled object, from 1; 0 beside it. Files hold 16 times the number
-    of the object, the labelled one's being 1, and that of the part."""
+    Raises:
+        UserError: the file is missing or not an image.
+    """
     mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    return np.where(mask // 16 == 1, mask % 16, 0).astype(np.uint8)
+    if mask is None:
+        raise UserError(f"mask {path} is missing or not an image; put it back")
+    return np.where(mask // 16 == 1, mask % 16, 0).astype(np.uint8) if parts else np.sign(mask)
 
 
 def baseline_rows(manifest: Manifest, split: str, iou: float) -> Iterator[Row]:

@@ -64,6 +64,12 @@ class Manifest:
         """The classes in the order of the networks' outputs."""
         return sorted(self.classes)
 
+    @property
+    def masks_have_parts(self) -> bool:
+        """Whether a mask's file holds objects and their parts, as `camloc.datasets.shapes` has it;
+        any other source's is above zero on the labelled object."""
+        return self.source == "shapes"
+
     def split(self, name: str) -> pd.DataFrame:
         """The images of one split, in the order of their ids."""
         chosen = self.images[self.images["split"] == name]

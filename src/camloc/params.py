@@ -53,6 +53,18 @@ class TinyImageNet(Section):
     val_per_class: PositiveInt = 50
 
 
+class CUB(Section):
+    """CUB-200-2011 in its original layout, all classes or those named by folder.
+
+    Downloaded where no folder is given.
+    """
+
+    source: Literal["cub"]
+    folder: Path | None = None
+    classes: list[str] | None = None
+    val_per_class: PositiveInt = 5
+
+
 class ILSVRC(Section):
     """ILSVRC CLS-LOC in Kaggle's layout, or as the official files.
 
@@ -200,7 +212,7 @@ class Params(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     devices: PositiveInt | Literal["auto"]
     nodes: PositiveInt
-    data: Annotated[Shapes | TinyImageNet | ILSVRC, Field(discriminator="source")]
+    data: Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
     loading: Loading
     training: Training
     finetune: Training

@@ -1,9 +1,12 @@
 """Fetch a published file once: resumed after a stop, checked before it takes its name, unpacked."""
 
+import gzip
 import hashlib
 import stat
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 import requests
@@ -57,7 +60,8 @@ def unpack_zip(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             for member in members:
-                _refuse_unsafe(member, path)
+                link = stat.S_ISLNK(member.external_attr >> 16)
+                _refuse_unsafe(member.filename, path, link)
             with replacing(folder) as new:
                 for member in progress(members, f"unpack {path.name}", unit="file"):
                     archive.extract(member, new)
@@ -67,6 +71,36 @@ def unpack_zip(path: Path, folder: Path) -> None:
         raise UserError(
             f"{path} is damaged or not a zip file ({error}); delete it and fetch it again"
         ) from None
+
+
+def unpack_tar(paths: Sequence[Path], folder: Path) -> None:
+    """Unpack tar files, compressed or not, side by side as `folder`, which appears only when
+    everything is unpacked.
+
+    Raises:
+        UserError: a file is missing, damaged or not a tar file, or it holds a member that would
+            lie outside `folder` (an absolute path, `..`) or is neither file nor folder (a link, a
+            device); nothing is left then.
+    """
+    with replacing(folder) as new:
+        for path in paths:
+            try:
+                _unpack_tar(path, new)
+            except FileNotFoundError:
+                raise UserError(f"{path} is missing; put the tar file there") from None
+            except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError):
+                raise UserError(
+                    f"{path} is damaged or not a tar file; delete it and fetch it again"
+                ) from None
+
+
+def _unpack_tar(path: Path, folder: Path) -> None:
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+        for member in members:
+            _refuse_unsafe(member.name, path, link=not (member.isfile() or member.isdir()))
+        for member in progress(members, f"unpack {path.name}", unit="file"):
+            archive.extract(member, folder, filter="data")
 
 
 def _download(url: str, path: Path, part: Path, size: int | None) -> None:
@@ -111,11 +145,11 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _refuse_unsafe(member: zipfile.ZipInfo, path: Path) -> None:
+def _refuse_unsafe(member: str, path: Path, link: bool) -> None:
     # The rules of Windows paths cover POSIX paths too, and refuse on every system what one refuses.
-    name = PureWindowsPath(member.filename)
-    if name.anchor or ".." in name.parts or stat.S_ISLNK(member.external_attr >> 16):
+    name = PureWindowsPath(member)
+    if name.anchor or ".." in name.parts or link:
         raise UserError(
-            f"{path} holds {member.filename!r}, an absolute path, one with '..' or a symbolic "
-            "link; nothing was unpacked, because a data set holds none: fetch the original file"
+            f"{path} holds {member!r}, an absolute path, one with '..' or a link; nothing was "
+            "unpacked, because a data set holds none: fetch the original file"
         )

@@ -86,6 +86,13 @@ def whole_numbers(place: str, fields: list[str]) -> list[int]:
     return [xmin, ymin, xmax, ymax]
 
 
+def clipped(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) cut to their images (N, 2); one without a pixel in its image stays as it is."""
+    cut = np.hstack([corners[:, :2].clip(min=0), np.minimum(corners[:, 2:], sizes - 1)])
+    within = (cut[:, :2] <= cut[:, 2:]).all(axis=1, keepdims=True)
+    return np.where(within, cut, corners)
+
+
 def check_class(wnid: str, classes: Iterable[str], place: str, index: str) -> None:
     """Refuse a class that the data set's list of classes, the file `index`, lacks.
 

@@ -21,12 +21,12 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import pandas as pd
 from defusedxml import DefusedXmlException, ElementTree
 
 from camloc.datasets.files import (
     check_class,
+    clipped,
     examined,
     in_threads,
     jpegs,
@@ -232,10 +232,8 @@ def _clipped(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Training boxes cut to their image; one without a pixel in it stays for `validate`."""
     about = images.drop_duplicates("image").set_index("image").loc[boxes["image"]]
     corners = boxes[BOX_COLUMNS[2:]].to_numpy()
-    last = about[["width", "height"]].to_numpy() - 1
-    cut = np.hstack([corners[:, :2].clip(min=0), np.minimum(corners[:, 2:], last)])
-    changed = (cut != corners).any(axis=1) & (cut[:, :2] <= cut[:, 2:]).all(axis=1)
-    changed &= (about["split"] == "train").to_numpy()
+    cut = clipped(corners, about[["width", "height"]].to_numpy())
+    changed = (cut != corners).any(axis=1) & (about["split"] == "train").to_numpy()
     if changed.any():
         log.warning(
             "%d of %d boxes clipped: training boxes that leave their image",

@@ -1,8 +1,10 @@
 """00_data: bring the images of a source and write the manifest and the withheld truth."""
 
-from camloc.datasets import ilsvrc, official, shapes, tiny_imagenet
+from camloc.datasets import cub, ilsvrc, official, shapes, tiny_imagenet
 from camloc.manifest import Manifest, save_truth
 from camloc.study import Study, repository_root
+
+DOWNLOADED = {"tiny-imagenet": tiny_imagenet, "cub": cub}
 
 
 def run(study: Study, data: dict, seed: int) -> Manifest:
@@ -32,9 +34,9 @@ def _read_source(study: Study, data: dict, seed: int) -> tuple[Manifest, str | N
         return shapes.generate(study.pictures, **options, seed=seed), "test"
     study.pictures.mkdir(parents=True, exist_ok=True)
     folder = options.pop("folder", None)
-    if source == "tiny-imagenet":
-        folder = repository_root() / folder if folder else tiny_imagenet.download(study.downloads)
-        return tiny_imagenet.read(folder, **options, seed=seed), None
+    if reader := DOWNLOADED.get(source):
+        folder = repository_root() / folder if folder else reader.download(study.downloads)
+        return reader.read(folder, **options, seed=seed), None
     folder = repository_root() / folder
     if official.found(folder):
         target = options.get("unpack_to") or folder / "unpacked"
