@@ -69,4 +69,4 @@ cost: setup ## hours that a study takes on this machine, from measured rates: ST
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots)
-	rm -rf $(addprefix data/,notebooks manifest truth pictures networks predictions evaluation smoke)
+	rm -rf $(addprefix data/,notebooks manifest truth pictures copies copies.json networks predictions evaluation smoke)

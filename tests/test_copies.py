@@ -10,7 +10,7 @@ from PIL import Image
 
 from camloc import copies
 from camloc.errors import UserError
-from camloc.loading import decode
+from camloc.loading import decode, evaluation_batches
 from camloc.manifest import Manifest
 from camloc.params import Loading
 from camloc.study import Study
@@ -90,6 +90,17 @@ def test_full_disk_leaves_no_half_copy(study, monkeypatch):
     with pytest.raises(UserError, match=r"could not be written .*No space left .* run again"):
         copies.make(study, LOADING)
     assert not [p for p in (study.folder / "copies").rglob("*") if p.is_file()]
+
+
+def test_folder_of_the_pictures_is_only_read(study):
+    def listed():
+        folder = Manifest.load(study.manifest).root
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    before = listed()
+    copies.make(study, LOADING)
+    list(evaluation_batches(seen(study), "test", LOADING, batch=1))
+    assert listed() == before
 
 
 def test_missing_copies_are_told(study):
