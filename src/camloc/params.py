@@ -223,8 +223,16 @@ class Params(Section):
     evaluate: Evaluate
 
     def network(self, name: str) -> Original | Model:
-        """The declaration of a network by its name."""
-        return self.models.get(name) or self.originals[name]
+        """The declaration of a network by its name.
+
+        Raises:
+            UserError: there is none.
+        """
+        declared = self.originals | self.models
+        if name not in declared:
+            near = near_matches(name, declared)
+            raise UserError(f"params.yaml declares no network {name!r}{near}")
+        return declared[name]
 
     def training_of(self, name: str) -> Training:
         """How a network is trained: its section, with the declaration's own overrides."""

@@ -75,11 +75,6 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
     if not source.is_file():
         known = [path.stem for path in (root / "notebooks").glob("*.ipynb")]
         raise UserError(f"no notebook {source}{near_matches(notebook, known)}")
-    known = [*params.originals, *params.models]
-    if network is not None and network not in known:
-        raise UserError(
-            f"params.yaml declares no network {network!r}{near_matches(network, known)}"
-        )
     names = set(papermill.inspect_notebook(str(source)))
     target = root / EXECUTED / f"{notebook}{f'-{network}' if network else ''}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
