@@ -45,6 +45,11 @@ def network():
     return nn.Sequential(*layers, nn.Linear(64, 2))
 
 
+def never(epoch, step):
+    """There is nothing left to train."""
+    raise AssertionError
+
+
 RECIPES = {
     "adamw": {"optimizer": "adamw", "schedule": "one-cycle", "precision": "float32"},
     "sgd": {"optimizer": "sgd", "schedule": "step", "step_epochs": 1, "precision": "float32"},
@@ -104,23 +109,24 @@ def test_training_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path)
         while alive:
             child = os.fork()
             if child == 0:
+                code = 1
                 try:
                     train(Checkpoint(path, {}, minutes=0))  # saves at each step
+                    code = 0
                 finally:
-                    os._exit(0)
+                    os._exit(code)
             time.sleep(rng.uniform(0.005, 0.08))
             os.kill(child, signal.SIGKILL)
-            alive = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            assert code in (0, -signal.SIGKILL)
+            alive = code != 0
             kills += alive
-        assert_same(train(Checkpoint(path, {})), expected)
+        assert_same(train(Checkpoint(path, {}), never), expected)
 
 
 def test_finished_training_is_not_done_again(tmp_path):
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", {})
     expected = train(checkpoint)
-
-    def never(epoch, step):
-        raise AssertionError
 
     assert_same(train(checkpoint, never), expected)
 
@@ -150,7 +156,13 @@ def test_broken_checkpoint_is_refused_by_name(tmp_path, content):
         train(Checkpoint(path, {}))
 
 
-def test_full_disk_keeps_the_earlier_checkpoint_and_the_training(tmp_path, monkeypatch, capsys):
+FULL = [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space left: iostream")]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["file", "torch"])
+def test_full_disk_keeps_the_earlier_checkpoint_and_the_training(
+    tmp_path, monkeypatch, capsys, error
+):
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Stopped):
         train(Checkpoint(path, {}), stop_at(2, 2))
@@ -158,7 +170,7 @@ def test_full_disk_keeps_the_earlier_checkpoint_and_the_training(tmp_path, monke
 
     def full(content, file):
         file.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(checkpoints.torch, "save", full)
     made = train(Checkpoint(path, {}))

@@ -146,7 +146,6 @@ def test_two_processes_stop_together_and_go_on_as_one(study, other, tmp_path, mo
     """SIGTERM in the second process alone; a single process finishes what the two began."""
 
     def stopped_early():
-        monkeypatch.setattr(training, "READ_EVERY", 1)
         if distributed.share().rank == 1:
             monkeypatch.setattr(training, "autocast", terminating)
         finetune.work(other, seed=1, **TASK)
@@ -165,7 +164,7 @@ def test_two_processes_stop_together_and_go_on_as_one(study, other, tmp_path, mo
 
 
 SRUN = """#!/bin/sh
-shift 2  # --nodes=2 --ntasks-per-node=1
+shift 3  # --nodes=2 --ntasks-per-node=1 --kill-on-bad-exit=1
 "$@" & first=$!
 "$@"
 second=$?
@@ -225,11 +224,18 @@ def launched(tmp_path, script):
 
 @pytest.mark.parametrize("kind", [UserError, Stopped])
 def test_what_a_process_refuses_is_raised_where_it_was_started(tmp_path, kind):
-    told = distributed._REFUSED + json.dumps([kind.__name__, "image a.JPEG\ncannot be read"])
+    told = distributed._TOLD + json.dumps([kind.__name__, "image a.JPEG\ncannot be read"])
     script = f"import sys; print('noise', {told!r}, sep='\\n', file=sys.stderr); sys.exit(1)"
     with pytest.raises(kind, match=r"^image a\.JPEG\ncannot be read$") as refused:
         launched(tmp_path, script)
     assert refused.type is kind
+
+
+def test_error_that_nobody_expected_is_raised_with_its_traceback(tmp_path):
+    told = distributed._TOLD + json.dumps(["OutOfMemoryError", "Traceback …\nCUDA out of memory"])
+    script = f"import sys; print({told!r}, 'torchrun', sep='\\n', file=sys.stderr); sys.exit(1)"
+    with pytest.raises(RuntimeError, match=r"of finetune failed:\n.*\nCUDA out of memory$"):
+        launched(tmp_path, script)
 
 
 def test_process_that_dies_is_told_with_its_last_lines(tmp_path, capfd):
@@ -240,7 +246,7 @@ def test_process_that_dies_is_told_with_its_last_lines(tmp_path, capfd):
 
 
 def test_sigterm_is_passed_on_to_the_processes(tmp_path):
-    told = distributed._REFUSED + json.dumps(["Stopped", "kept"])
+    told = distributed._TOLD + json.dumps(["Stopped", "kept"])
     script = (
         "import signal, sys, time\n"
         f"def stop(*_): print({told!r}, file=sys.stderr); sys.exit(1)\n"
@@ -271,7 +277,7 @@ def test_several_machines_meet_where_the_environment_says(monkeypatch):
     assert {"--nnodes=3", "--rdzv-backend=c10d", "--rdzv-endpoint=first:29500"} <= set(command)
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     in_job = torchrun(8, 3)
-    assert in_job[:3] == ["srun", "--nodes=3", "--ntasks-per-node=1"]
+    assert in_job[:4] == ["srun", "--nodes=3", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
     assert "--rdzv-id=77" in in_job
 
 

@@ -21,6 +21,8 @@ from camloc.loading import (
     UNLABELLED,
     Batches,
     Pictures,
+    check_decoder,
+    death_of_decoders_told,
     decode,
     evaluation_batches,
     normalise,
@@ -267,6 +269,14 @@ def test_files_decoded_on_the_device_are_the_same_pictures(manifest, tmp_path):
         assert (pictures.int() - others.int()).abs().max() <= 2
 
 
+def test_device_without_a_decoder_is_refused():
+    on_device = LOADING.model_copy(update={"decode": "device"})
+    check_decoder(LOADING, torch.device("cpu"))
+    check_decoder(on_device, torch.device("cuda"))
+    with pytest.raises(UserError, match="decode: device needs CUDA, not mps; use workers"):
+        check_decoder(on_device, torch.device("mps"))
+
+
 @pytest.fixture
 def broken(manifest, tmp_path):
     """The same with two broken training pictures, 3 and 4."""
@@ -318,8 +328,21 @@ class Dying(Pictures):
 def test_process_that_dies_while_decoding_is_told(manifest):
     pictures = Dying(manifest.root, manifest.split("train"), manifest.wnids, 10)
     loading = LOADING.model_copy(update={"workers": 1})
-    with pytest.raises(UserError, match=r"process that decodes pictures died .*loading.workers"):
+    told = pytest.raises(UserError, match=r"process that decodes pictures died .*loading.workers")
+    with told, death_of_decoders_told():
         list(Batches(pictures, [[0], [1]], loading))
+
+
+class Grouped(Pictures):
+    def __getitem__(self, key):
+        return super().__getitem__(key)[0], os.getpgrp()
+
+
+def test_processes_that_decode_are_out_of_reach_of_signals_to_the_training(manifest):
+    """torchrun sends SIGTERM to the whole group of each of its processes."""
+    pictures = Grouped(manifest.root, manifest.split("train"), manifest.wnids, 10)
+    [(_, groups)] = Batches(pictures, [[0, 1]], LOADING.model_copy(update={"workers": 1}))
+    assert os.getpgrp() not in groups.tolist()
 
 
 def test_pictures_kept_in_memory_are_the_same(manifest):

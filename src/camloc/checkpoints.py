@@ -19,6 +19,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from camloc.distributed import gather, share
 from camloc.errors import UserError, reason
 
+_NO_CHECKPOINT = (KeyError, TypeError, ValueError)  # a file of something else
+
 
 @dataclass
 class State:
@@ -77,15 +79,18 @@ class Checkpoint:
     def due(self) -> bool:
         return time.monotonic() - self.saved_at > 60 * self.minutes
 
-    def save(self, state: State) -> None:
+    def save(self, state: State) -> bool:
         """Replace the file by the state; where that fails the earlier one stays, and this says so.
 
         All processes of a distributed training call this together; the first one writes.
+
+        Returns:
+            Whether the state is kept now, as far as this process knows.
         """
         random = gather(_random_states())
         self.saved_at = time.monotonic()
         if share().rank > 0:
-            return
+            return True
         content = {"made_by": self.made_by, "random": random, "state": state.to_dict()}
         new = self.path.with_name(self.path.name + ".new")
         try:
@@ -99,9 +104,11 @@ class Checkpoint:
             new.unlink(missing_ok=True)
             print(
                 f"the checkpoint of {state.position} could not be written to {self.path} "
-                f"({reason(error)}); training goes on, the earlier checkpoint is kept",
+                f"({reason(error)}); an earlier checkpoint is kept",
                 flush=True,
             )
+            return False
+        return True
 
     def resume(self, state: State) -> bool:
         """Give `state` and the random generators what the file holds; False where there is none.
@@ -126,11 +133,12 @@ class Checkpoint:
         return True
 
     def _read(self) -> dict | None:
-        try:
-            return torch.load(self.path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
+        if not self.path.exists():
             return None
-        except (UnpicklingError, EOFError, RuntimeError, ValueError) as error:
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            return {key: saved[key] for key in ("made_by", "random", "state")}
+        except (OSError, UnpicklingError, EOFError, RuntimeError, *_NO_CHECKPOINT) as error:
             raise UserError(
                 f"checkpoint {self.path} cannot be read ({reason(error)}); delete it to train from "
                 "the start"

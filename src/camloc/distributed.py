@@ -5,7 +5,7 @@ By hand, on each machine of a shared folder (see the README for Slurm):
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
         -m camloc.distributed finetune --network vgg16-gap
 
-The pipeline does the same by `launch` where params.yaml asks for more than one device.
+The pipeline does the same by `run` where params.yaml asks for more than one device.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ from camloc.stopping import on_signals
 from camloc.study import FOLDER, Study, repository_root
 
 RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
-_REFUSED = "camloc-refused "  # before a message that the starting process is to raise
+_TOLD = "camloc-told "  # before what the starting process is to raise
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def devices_here(device: str, devices: int | str) -> int:
         return max(1, cuda)
     if cuda and devices > cuda:
         raise UserError(f"params.yaml: devices: {devices}, but this machine has {cuda}; use auto")
-    if devices > 1 and device == "mps":
+    apple = device == "mps" or (device == "auto" and torch.backends.mps.is_available())
+    if devices > 1 and apple and not cuda:
         raise UserError(f"params.yaml: devices: {devices}, but mps is one device; use 1")
     return devices
 
@@ -185,14 +188,20 @@ def _launch(stage: str, study: Study, task: dict, torchrun: list[str]) -> None:
     take part by torchrun by hand.
     """
     command = [*torchrun, "-m", __spec__.name, stage, "--folder", str(study.folder)]
+    asked = threading.Event()
     with NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        code = _run([*command, "--task", json.dumps(task)], errors)
+        code = _run([*command, "--task", json.dumps(task)], errors, asked)
         errors.seek(0)
         lines = errors.read().splitlines()
-    for line in lines:
-        if line.startswith(_REFUSED):
-            kind, message = json.loads(line.removeprefix(_REFUSED))
-            raise (Stopped if kind == Stopped.__name__ else UserError)(message)
+    told = [json.loads(line.removeprefix(_TOLD)) for line in lines if line.startswith(_TOLD)]
+    refusals = {kind.__name__: kind for kind in (UserError, Stopped)}
+    for kind, message in told:  # others may only have lost the one that refused
+        if kind in refusals:
+            raise refusals[kind](message)
+    if code and asked.is_set():
+        raise Stopped(f"{stage} was stopped by SIGTERM")
+    if told:
+        raise RuntimeError(f"a process of {stage} failed:\n{told[0][1]}")
     if code:
         raise UserError(
             f"a process of {stage} died (torchrun ended with {code}); run again to go on from the "
@@ -221,21 +230,32 @@ def torchrun(devices: int, nodes: int) -> list[str]:
         f"--rdzv-endpoint={os.environ[RENDEZVOUS]}",
         f"--rdzv-id={job or 'camloc'}",
     ]
-    everywhere = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1"] if job else []
-    return [*everywhere, *command, *meeting]
+    return [*(_srun(nodes) if job else []), *command, *meeting]
 
 
-def _run(command: list[str], errors: IO[str]) -> int:
+def _srun(nodes: int) -> list[str]:
+    """One task on each machine of a Slurm job, with all the cores that the job has there."""
+    command = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    cores = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun itself no longer heeds
+    return [*command, f"--cpus-per-task={cores}"] if cores else command
+
+
+def _run(command: list[str], errors: IO[str], asked: threading.Event) -> int:
+    """Print what a command prints, and pass SIGTERM on to it, which sets `asked`."""
+    # Seconds that torchrun leaves to its processes; saving a large network may take more than 30.
+    environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"} | os.environ
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-        on_signals(process.terminate),
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        ) as process,
+        on_signals(lambda: (asked.set(), process.terminate())),
     ):
         for line in process.stdout:
             print(line, end="", flush=True)
     return process.returncode
 
 
-def main() -> int:
+def main() -> None:
     """One process of a stage, as torchrun starts it."""
     parser = argparse.ArgumentParser(prog="camloc.distributed", description=__doc__)
     parser.add_argument("stage", choices=("finetune", "cams"))
@@ -244,31 +264,29 @@ def main() -> int:
     what.add_argument("--network", help="a name among the originals or models of params.yaml")
     what.add_argument("--task", type=json.loads, help="what `run` was given, as JSON")
     options = parser.parse_args()
-    # Every stage imports this module.
-    stage = importlib.import_module(f"camloc.stages.{options.stage}")
+    # Not imported above, since every stage imports this module.
+    work = importlib.import_module(f"camloc.stages.{options.stage}").work
     try:
-        task = options.task or _declared(options.stage, options.network)
+        task = options.task or _declared(work, options.network)
         _join(task["device"])
-        stage.work(Study(options.folder or repository_root() / FOLDER), **task)
-    except UserError as error:
-        told = _REFUSED + json.dumps([type(error).__name__, str(error)])
-        print(told if options.task else f"camloc: {error}", file=sys.stderr)
-        return error.exit_code
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
-    return 0
+        work(Study(options.folder or repository_root() / FOLDER), **task)
+    except Exception as error:
+        expected = isinstance(error, UserError)
+        message = str(error) if expected else traceback.format_exc()
+        told = _TOLD + json.dumps([type(error).__name__, message])
+        print(told if options.task else f"camloc: {message}", file=sys.stderr, flush=True)
+        # At once: the others may be waiting for this process, and leaving them waits for them.
+        os._exit(error.exit_code if expected else 1)
+    dist.destroy_process_group()
 
 
-def _declared(stage: str, network: str) -> dict:
+def _declared(work: Callable[..., None], network: str) -> dict:
     """A stage's task as params.yaml has it."""
     from camloc import params, pipeline
 
     declared = params.load(repository_root() / "params.yaml")
-    names = set(
-        inspect.signature(importlib.import_module(f"camloc.stages.{stage}").work).parameters
-    )
-    return pipeline.arguments(names - {"study"}, declared, network)
+    names = set(inspect.signature(work).parameters) - {"study"}
+    return pipeline.arguments(names, declared, network)
 
 
 def _join(device: str) -> None:
@@ -281,4 +299,4 @@ def _join(device: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

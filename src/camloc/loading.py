@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -105,7 +106,9 @@ class Pictures(Dataset):
                 raise
 
     def _keep(self) -> None:
-        kept = torch.zeros(len(self), 3, self.side, self.side, dtype=torch.uint8)
+        # Channels last, as `decode` gives them and networks take them: what turns pixels around
+        # takes longer than a crop.
+        kept = torch.zeros(len(self), self.side, self.side, 3, dtype=torch.uint8).movedim(-1, 1)
 
         def fill(i: int) -> None:
             picture = self._read(i)
@@ -219,6 +222,7 @@ class Batches:
             pin_memory=torch.cuda.is_available(),
             persistent_workers=loading.workers > 0,
             prefetch_factor=PREFETCH if loading.workers else None,
+            worker_init_fn=_leave_group,
             # Its own, since it draws a number whenever it starts, also in the middle of an epoch.
             generator=torch.Generator(),
         )
@@ -227,25 +231,18 @@ class Batches:
         return len(self.keys)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        try:
-            for batch in self.loader:
-                if isinstance(batch, UserError):
-                    raise batch
-                yield self._decoded(*batch) if isinstance(self.pictures, Files) else batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise UserError(
-                f"a process that decodes pictures died ({reason(error)}); lower "
-                "loading.workers in params.yaml where memory is short"
-            ) from None
+        for batch in self.loader:
+            if isinstance(batch, UserError):
+                raise batch
+            pictures, labels, *keys = batch
+            if keys:
+                pictures = self._decoded(pictures, *keys)
+            yield pictures, torch.tensor(labels)
 
-    def _decoded(
-        self, files: list[Tensor], labels: Tensor, keys: Sequence
-    ) -> tuple[Tensor, Tensor]:
+    def _decoded(self, files: list[Tensor], keys: Sequence) -> Tensor:
         try:
             pictures = decode_jpeg(files, ImageReadMode.RGB, device=self.device)
-        except RuntimeError:  # a PNG by the name of a JPEG, CMYK, a broken file: one by one
+        except RuntimeError:  # a PNG by the name of a JPEG, CMYK, a broken file
             numbers = [key.image if isinstance(key, View) else key for key in keys]
             pictures = [self._read(*one) for one in zip(files, numbers, strict=True)]
         side = self.pictures.side
@@ -254,14 +251,16 @@ class Batches:
             key.of(square) if isinstance(key, View) else square
             for key, square in zip(keys, squares, strict=True)
         ]
-        return torch.stack(views), labels
+        return torch.stack(views)
 
     def _read(self, file: Tensor, i: int) -> Tensor:
         """A picture that the device may not decode (3, H, W), on the device."""
         try:
             return decode_jpeg(file, ImageReadMode.RGB, device=self.device)
-        except RuntimeError:
-            return _rgb(self.pictures.path(i)).to(self.device)
+        except RuntimeError as error:
+            picture = _rgb(self.pictures.path(i)).to(self.device)
+            print(f"{self.pictures.path(i)} is decoded by Pillow ({reason(error)})", flush=True)
+            return picture
 
 
 class TrainingBatches(Batches):
@@ -303,15 +302,53 @@ def _unreadable(path: str | Path, error: Exception) -> UserError:
     return UserError(f"image {path} cannot be read ({error}); replace or remove it")
 
 
+def check_decoder(loading: Loading, device: torch.device) -> None:
+    """Refuse decoding on a device that has no decoder.
+
+    Raises:
+        UserError: it is not CUDA.
+    """
+    if loading.decode == "device" and device.type != "cuda":
+        raise UserError(
+            f"params.yaml: loading.decode: device needs CUDA, not {device.type}; use workers"
+        )
+
+
+@contextmanager
+def death_of_decoders_told() -> Iterator[None]:
+    """A process that decodes and dies, which torch tells wherever the main thread happens to be.
+
+    Raises:
+        UserError: in the place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that decodes pictures died ({reason(error)}); where memory is short, "
+            "loading.workers in params.yaml needs less"
+        ) from None
+
+
+def _leave_group(worker: int) -> None:
+    """Put a decoding process out of the reach of signals that are sent to all of a training: its
+    main process saves, for which it may still need batches, and ends the others."""
+    os.setpgrp()
+
+
 def _collate(items: list) -> "list | UserError":
-    """Items as a batch; in the place of a batch with an unreadable picture, what is wrong."""
+    """Items as a batch, pictures channels last and labels a list, since each tensor that changes
+    process costs a meeting; in the place of a batch with an unreadable picture, what is wrong."""
     for item in items:
         if isinstance(item, UserError):
             return item
-    if len(items[0]) == 3:  # files differ in length
-        files, labels, keys = zip(*items, strict=True)
-        return [list(files), torch.tensor(labels), list(keys)]
-    return default_collate(items)
+    pictures, *others = (list(part) for part in zip(*items, strict=True))
+    if pictures[0].ndim > 1:  # not files, which differ in length
+        pictures = default_collate([picture.movedim(-3, -1) for picture in pictures])
+        pictures = pictures.movedim(-1, -3)
+    return [pictures, *others]
 
 
 def training_batches(

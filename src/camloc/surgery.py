@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from camloc import networks
-from camloc.errors import UserError
+from camloc.errors import UserError, reason
 
 POOLS = ("gap", "gmp")
 
@@ -131,13 +131,22 @@ def save(network: nn.Module, path: Path, about: dict) -> None:
         about: `original` (backbone, width, dropout and gap), `surgery` (the arguments of `build`
             that declare it, None for a whole network) and `wnids`, the classes in the order of
             the logits.
+
+    Raises:
+        UserError: the file cannot be written; an earlier one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".new")
     # channels-last weights are not contiguous, which the format wants
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    save_file(state, partial, metadata={"camloc": json.dumps(about)})
-    partial.replace(path)
+    try:
+        save_file(state, partial, metadata={"camloc": json.dumps(about)})
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} cannot be written ({reason(error)}); make room and run again"
+        ) from None
 
 
 def load(path: Path) -> tuple[nn.Module, dict]:

@@ -23,14 +23,14 @@ from camloc.distributed import (
     synchronise_batch_norms,
 )
 from camloc.errors import Stopped, UserError, reason
-from camloc.loading import UNLABELLED, TrainingBatches, normalise
+from camloc.loading import UNLABELLED, TrainingBatches, death_of_decoders_told, normalise
 from camloc.params import Training
 from camloc.progress import progress
 from camloc.stopping import on_signals
 
 HISTORY_COLUMNS = ["epoch", "lr", "train_loss", "train_err_top1", "val_loss", "val_err_top1"]
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-READ_EVERY = 50  # steps
+ASK_EVERY, READ_EVERY = 5, 50  # steps
 
 
 def choose_device(name: str) -> torch.device:
@@ -53,12 +53,16 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     loss scaled, and float32 elsewhere."""
     if name == "auto":
         fast = {
-            "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+            "cuda": torch.cuda.is_available() and not any(agree(_emulates_bf16())),
             "cpu": torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported(),
         }
         slow = "fp16" if device.type == "cuda" else "float32"
         name = "bf16" if fast.get(device.type, False) else slow
     return PRECISIONS[name]
+
+
+def _emulates_bf16() -> bool:
+    return not torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def fit(
@@ -91,7 +95,7 @@ def fit(
     if checkpoint and checkpoint.resume(state):
         _say(f"going on from the checkpoint of {state.position}")
     stop = threading.Event()
-    with on_signals(stop.set):
+    with on_signals(stop.set), death_of_decoders_told():
         while state.epoch <= training.epochs:
             _train_epoch(step, batches, checkpoint, stop)
             _end_epoch(state, training, *measure(network, val, step.precision, device))
@@ -103,7 +107,8 @@ def fit(
 
 @dataclass
 class Step:
-    """One step of the optimizer; nothing in it waits for a GPU."""
+    """One step of the optimizer; nothing in it waits for a GPU, but torch's SyncBatchNorm where
+    several train."""
 
     forward: nn.Module
     state: State
@@ -121,7 +126,9 @@ class Step:
         precision = choose_precision(training.precision, device)
         scaler = GradScaler(device.type, enabled=precision == torch.float16)
         state = State(network, *_optimizer(network, training, steps_per_epoch), scaler)
-        forward = DistributedDataParallel(network) if share().size > 1 else network
+        forward = network
+        if share().size > 1:  # batch norms agree already
+            forward = DistributedDataParallel(network, broadcast_buffers=False)
         forward = compiled(forward) if training.compile else forward
         return cls(forward, state, training, precision, device)
 
@@ -165,15 +172,14 @@ def measure(
     count = 0
     with torch.inference_mode():
         for pictures, labels in batches:
-            labels = labels.to(device)
+            count += int((labels != UNLABELLED).sum())  # on the CPU: a GPU is not waited for
+            labels = labels.to(device, non_blocking=True)
             with autocast(device, precision):
                 logits = network(normalise(pictures, device)).float()
             loss += functional.cross_entropy(
                 logits, labels, reduction="sum", ignore_index=UNLABELLED
             )
-            labelled = labels != UNLABELLED
-            wrong += ((logits.argmax(1) != labels) & labelled).sum()
-            count += int(labelled.sum())
+            wrong += ((logits.argmax(1) != labels) & (labels != UNLABELLED)).sum()
     totals = torch.tensor([float(loss), float(wrong), count], dtype=torch.float64)
     loss, wrong, count = sum_over_processes(totals).tolist()
     return (loss / count, 100 * wrong / count) if count else (math.nan, math.nan)
@@ -193,15 +199,17 @@ def compiled(network: nn.Module) -> nn.Module:
     fast = torch.compile(network)
     compiling = fast.forward
 
-    def forward(x: Tensor) -> Tensor:
+    def first(x: Tensor) -> Tensor:
         try:
-            return compiling(x)
+            logits = compiling(x)
+            fast.forward = compiling
         except Exception as error:  # whatever a compiler may raise
             _say(f"torch.compile failed ({reason(error)}); training goes on without it")
             fast.forward = network.forward
-            return network(x)
+            logits = network(x)
+        return logits
 
-    fast.forward = forward
+    fast.forward = first
     return fast
 
 
@@ -228,18 +236,18 @@ def _train_epoch(
     for parts in shown:
         unread.append(step(parts))
         state.step += 1
-        # Reading waits for the device, and asking the others for them: both are done seldom.
-        seldom = state.step % READ_EVERY == 0
-        if seldom or share().size == 1:
-            due = checkpoint is not None and checkpoint.due
-            stopping, saving = agree(stop.is_set(), due)
-            if seldom or stopping or saving:
-                _read(unread, state)
-            if checkpoint and (stopping or saving):
-                checkpoint.save(state)
+        # Asking waits for the other processes, and reading for the device: both are done seldom.
+        if share().size > 1 and state.step % ASK_EVERY and state.step < len(batches):
+            continue
+        due = checkpoint is not None and checkpoint.due
+        stopping, saving = agree(stop.is_set(), due)
+        if stopping or saving or len(unread) >= READ_EVERY:
+            _read(unread, state)
+        if stopping or saving:
+            kept = checkpoint is not None and checkpoint.save(state)
             if stopping:
-                kept = f"{checkpoint.path} keeps it" if checkpoint else "nothing is kept"
-                raise Stopped(f"training stopped by SIGTERM in {state.position}; {kept}")
+                where = f"{checkpoint.path} keeps it" if kept else "it is not kept"
+                raise Stopped(f"training stopped by SIGTERM in {state.position}; {where}")
     _read(unread, state)
 
 

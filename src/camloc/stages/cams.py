@@ -7,7 +7,13 @@ from pathlib import Path
 import torch
 
 from camloc import copies, distributed, predictions, surgery
-from camloc.loading import evaluation_batches, ten_crop_batches
+from camloc.errors import UserError
+from camloc.loading import (
+    check_decoder,
+    death_of_decoders_told,
+    evaluation_batches,
+    ten_crop_batches,
+)
 from camloc.manifest import Manifest, replacing
 from camloc.maps import write_predictions
 from camloc.params import Cams, Loading
@@ -28,17 +34,27 @@ def run(
     asked for."""
     task = {"network": network, "cams": cams, "loading": loading, "device": device}
     distributed.run(work, study, task, devices, nodes)
-    parts = sorted(_parts(study, network).glob("*"), key=lambda part: int(part.name))
-    with replacing(study.predictions(network)) as folder:
-        predictions.join(parts, folder)
-    shutil.rmtree(_parts(study, network))
 
 
 def work(study: Study, network: str, cams: dict, loading: dict, device: str) -> None:
-    """The share of one process in `run`: a part of each split, left for `predictions.join`."""
-    part = _parts(study, network) / str(distributed.share().rank)
-    with replacing(part) as folder:
+    """The share of one process in `run`: a part of each split; the first puts them together.
+
+    Raises:
+        UserError: a picture cannot be read, the disk is full, or the machines share no folder.
+    """
+    share, parts = distributed.share(), _parts(study, network)
+    with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
         _write(folder, study, network, Cams(**cams), Loading(**loading), device)
+    distributed.gather(None)  # all are written
+    if share.rank == 0:
+        written = [parts / str(rank) for rank in range(share.size)]
+        if missing := [part for part in written if not part.is_dir()]:
+            raise UserError(
+                f"{missing[0]} is not there; put the study into a folder that all machines share"
+            )
+        with replacing(study.predictions(network)) as folder:
+            predictions.join(written, folder)
+        shutil.rmtree(parts)
 
 
 def _parts(study: Study, network: str) -> Path:
@@ -51,6 +67,7 @@ def _write(
 ) -> None:
     manifest = copies.seen(study, Manifest.load(study.manifest), loading)
     where, share = choose_device(device), distributed.share()
+    check_decoder(loading, where)
     network, about = surgery.load(study.weights(name))
     cam_network = surgery.with_cams(network, about)  # before both move to the device
     for module in filter(None, (network, cam_network)):

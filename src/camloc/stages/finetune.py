@@ -8,7 +8,7 @@ import torch
 
 from camloc import copies, distributed, networks, surgery
 from camloc.checkpoints import Checkpoint, digest, flat
-from camloc.loading import evaluation_batches, training_batches
+from camloc.loading import check_decoder, evaluation_batches, training_batches
 from camloc.manifest import Manifest
 from camloc.params import Loading, Original, Training
 from camloc.study import Study, repository_root
@@ -64,6 +64,7 @@ def work(
         trained, about = surgery.load(study.surgery(network))
     else:
         trained, about = _original(network, declaration, manifest.wnids)
+    check_decoder(options, where)
     made_by = _made_by(trained, about, manifest, options, recipe, where, seed)
     torch.manual_seed(seed + share.rank)  # dropout differs between the processes
     batches = training_batches(
@@ -94,7 +95,9 @@ def work(
     _list_unreadable(distributed.gather(batches.pictures.unreadable))
     if share.rank == 0:
         surgery.save(trained.cpu(), study.weights(network), about)
-        history.to_csv(study.history(network), index=False)
+        new = study.history(network).with_suffix(".new")
+        history.to_csv(new, index=False)
+        new.replace(study.history(network))
 
 
 def _made_by(
