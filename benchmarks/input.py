@@ -1,7 +1,7 @@
 """What feeds a training: decoding, loading and memory, as ratios within one run.
 
 Run with `make bench`, with `PHOTOS=folder` on photographs of your own; without, on made ones of
-500×375 pixels. Takes about three minutes on 2 CPU cores.
+500×375 pixels. Takes about four minutes on 2 CPU cores.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from camloc.params import Loading, Training
 from camloc.training import Step, choose_device
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-SIDE, SIZE, BATCH, SECONDS = 256, 224, 32, 12.0
+SIDE, SIZE, BATCH, SECONDS = 256, 224, 64, 8.0
+ROUNDS = 3  # of what is compared, in turns, since a machine's speed drifts
 
 
 def made_photographs(folder: Path, count: int = 48) -> None:
@@ -70,7 +71,7 @@ def batches_of(folder: Path, rows: int, memory_gb: float = 0.0, workers: int = C
 
 def rate(steps, each=lambda parts: None) -> float:
     """Images a second of steps of BATCH, once they have begun to come."""
-    for parts in itertools.islice(steps, 4):
+    for parts in itertools.islice(steps, 3):
         each(parts)
     start, count = time.perf_counter(), 0
     for parts in steps:
@@ -120,16 +121,23 @@ def main() -> None:
         photos = options.photos or Path(folder)
         if options.photos is None:
             made_photographs(photos)
-        bare, loaded = bare_rate(photos), rate(batches_of(photos, 100_000).steps(1))
-        print(f"decoding {SIDE} px on {CORES} cores: bare {bare:.0f} images/s")
-        print(f"  input pipeline against bare decoding: {loaded / bare:.2f}")
+        pairs = [
+            (bare_rate(photos), rate(batches_of(photos, 100_000).steps(1))) for _ in range(ROUNDS)
+        ]
+        bare, loaded = np.mean(pairs, axis=0)
+        print(f"decoding to {SIDE} px on {CORES} cores: bare {bare:.0f} images/s")
+        print(f"input pipeline against bare decoding: {loaded / bare:.2f}")
         for backbone in ("alexnet", "googlenet"):
-            files, tensors = training_rates(photos, backbone, device)
-            limit = "decoding" if loaded < tensors else f"the {device.type}'s training"
+            rounds = [training_rates(photos, backbone, device) for _ in range(ROUNDS)]
+            files, tensors = np.mean(rounds, axis=0)
+            limit = "decoding" if loaded < tensors else "training"
             print(
                 f"{backbone} at {SIZE} px on {device}: {files:.1f} images/s from files, "
                 f"{tensors:.1f} from memory: {files / tensors:.2f}; the limit is {limit}"
             )
+            if device.type == "cpu":  # where both want the same cores
+                best = 1 / (1 / tensors + 1 / bare)
+                print(f"  of what is left where the same cores decode: {files / best:.2f}")
         (few, its_few), (many, its_many) = (memory_mib(photos, n) for n in (10_000, 100_000))
         growth = (many - its_many) / (few - its_few) - 1
         print(
