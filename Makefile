@@ -60,6 +60,7 @@ lint: setup ## check style
 
 bench: setup ## print the benchmarks, as ratios within one run; PHOTOS=dir for decoding real files
 	$(RUN) python benchmarks/throughput.py
+	$(RUN) python benchmarks/scaling.py
 	$(RUN) python benchmarks/input.py $(if $(PHOTOS),--photos "$(PHOTOS)")
 	$(RUN) python benchmarks/evaluation.py
 

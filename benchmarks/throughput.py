@@ -15,8 +15,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from camloc import networks, params, surgery
+from camloc.cam import class_activation_maps
 from camloc.params import Params, Training
-from camloc.training import PRECISIONS, Step, choose_device
+from camloc.training import PRECISIONS, Step, autocast, choose_device
 
 STUDIES = Path(__file__).parents[1] / "params"
 
@@ -44,19 +45,36 @@ def training_step(
 
 
 def calls_per_second(
-    call: Callable[[], object], device: torch.device, warm: int = 2, seconds: float = 5.0
+    call: Callable[[], object],
+    device: torch.device,
+    warm: int = 2,
+    seconds: float = 5.0,
+    least: int = 1,
 ) -> float:
-    """How often a function runs a second, after some runs to warm up."""
+    """How often a function runs a second, in some seconds and so many runs at least, after some
+    runs to warm up."""
     for _ in range(warm):
         call()
     _wait(device)
     start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
+    while time.perf_counter() - start < seconds or count < least:
         for _ in range(10 if device.type == "cuda" else 1):  # without waiting after each
             call()
             count += 1
         _wait(device)
     return count / (time.perf_counter() - start)
+
+
+def bf16_deviation(network: nn.Module, side: int, device: torch.device) -> float:
+    """How far class activation maps in bf16 are from those in float32, as a share of their norm."""
+    x = torch.randn(8, 3, side, side, device=device)
+    classes, maps = torch.zeros(8, 1, dtype=torch.long, device=device), []
+    for precision in (torch.float32, torch.bfloat16):
+        with torch.inference_mode(), autocast(device, precision):
+            features = network.to(device).eval().features(x)
+        low = class_activation_maps(features.float(), network.classifier.weight, classes)
+        maps.append(low)
+    return float((maps[1] - maps[0]).norm() / maps[0].norm())
 
 
 def matrix_rate(precision: torch.dtype, device: torch.device) -> float:
@@ -89,11 +107,14 @@ def main() -> None:
             row[f"{precision} images/s"] = batch * steps
             row[f"{precision} of matrix rate"] = counted.get_total_flops() * steps / best[precision]
         row["bf16 / float32"] = row["bf16 images/s"] / row["float32 images/s"]
+        if name in study.models:
+            network = build(study, name, 1000, width)
+            row["maps differ by"] = bf16_deviation(network, side, device)
         rows[name] = row
     told = ", ".join(f"{name} {rate / 1e12:.2f}" for name, rate in best.items())
     print(f"training on {device}, {side} px, width {width}, batch {batch}")
     print(f"matrix products, 10^12 operations a second: {told}")
-    print(pd.DataFrame.from_dict(rows, orient="index").round(2).to_string())
+    print(pd.DataFrame.from_dict(rows, orient="index").round(3).to_string())
 
 
 if __name__ == "__main__":

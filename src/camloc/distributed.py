@@ -268,7 +268,7 @@ def main() -> None:
     work = importlib.import_module(f"camloc.stages.{options.stage}").work
     try:
         task = options.task or _declared(work, options.network)
-        _join(task["device"])
+        join(task["device"])
         work(Study(options.folder or repository_root() / FOLDER), **task)
     except Exception as error:
         expected = isinstance(error, UserError)
@@ -289,8 +289,8 @@ def _declared(work: Callable[..., None], network: str) -> dict:
     return pipeline.arguments(names, declared, network)
 
 
-def _join(device: str) -> None:
-    """Meet the other processes; each takes the device of its own number on its machine."""
+def join(device: str) -> None:
+    """Meet the other processes of torchrun; each takes the device of its own number there."""
     if device != "cpu" and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("cpu:gloo,cuda:nccl")

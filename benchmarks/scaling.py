@@ -1,0 +1,62 @@
+"""What processes lose by training together: their rate against the same processes alone.
+
+Run with `make bench`: two processes on CPUs, one a device on CUDA. What is lost goes to the sums of
+gradients and of batch norms' statistics over the processes.
+"""
+
+import os
+import sys
+
+import pandas as pd
+import torch
+from torch import distributed as dist
+
+from camloc import distributed, params
+from camloc.training import choose_device
+from throughput import STUDIES, build, calls_per_second, training_step
+
+NETWORKS = ("alexnet-gap", "vgg16-gap", "googlenet-gap")
+
+
+def rates(device: torch.device) -> dict[str, float]:
+    """Images a second of this process, which trains with the others where it has joined them."""
+    full = device.type == "cuda"
+    width, side, batch = (1.0, 224, 128) if full else (0.25, 112, 32)
+    study = params.load(STUDIES / "ilsvrc.yaml")
+    found = {}
+    for name in NETWORKS:
+        network = build(study, name, 1000, width)
+        step = training_step(network, study.training_of(name), side, batch, device)
+        # So many steps for all: processes that train together take each step together.
+        found[name] = batch * calls_per_second(step, device, seconds=0.0, least=30)
+    return found
+
+
+def main() -> None:
+    if "RANK" not in os.environ:
+        count = max(2, torch.cuda.device_count())
+        os.execv(sys.executable, [*distributed.torchrun(count, 1), __file__])
+    device = choose_device("auto")
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    alone = rates(device)
+    distributed.join(device.type)
+    together = rates(device)
+    every = distributed.gather((alone, together))
+    if distributed.share().rank == 0:
+        table = {
+            name: {
+                "alone images/s": sum(of_one[name] for of_one, _ in every),
+                "together images/s": sum(of_all[name] for _, of_all in every),
+            }
+            for name in NETWORKS
+        }
+        table = pd.DataFrame.from_dict(table, orient="index")
+        table["together / alone"] = table["together images/s"] / table["alone images/s"]
+        print(f"{len(every)} processes on {device}")
+        print(table.round(2).to_string())
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
