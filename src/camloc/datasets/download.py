@@ -96,11 +96,13 @@ def unpack_tar(paths: Sequence[Path], folder: Path) -> None:
 
 def _unpack_tar(path: Path, folder: Path) -> None:
     with tarfile.open(path) as archive:
+        # Python before 3.11.4 has no such filter; what it would refuse is refused below.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
         members = archive.getmembers()
         for member in members:
             _refuse_unsafe(member.name, path, link=not (member.isfile() or member.isdir()))
         for member in progress(members, f"unpack {path.name}", unit="file"):
-            archive.extract(member, folder, filter="data")
+            archive.extract(member, folder)
 
 
 def _download(url: str, path: Path, part: Path, size: int | None) -> None:
