@@ -206,6 +206,8 @@ class Batches:
         device: where files are decoded, for pictures that are `Files`.
     """
 
+    persistent = False  # whether the processes that decode stay until the next time
+
     def __init__(
         self,
         pictures: Pictures,
@@ -220,7 +222,7 @@ class Batches:
             num_workers=loading.workers,
             collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
-            persistent_workers=loading.workers > 0,
+            persistent_workers=self.persistent and loading.workers > 0,
             prefetch_factor=PREFETCH if loading.workers else None,
             worker_init_fn=_leave_group,
             # Its own, since it draws a number whenever it starts, also in the middle of an epoch.
@@ -270,6 +272,7 @@ class TrainingBatches(Batches):
     """
 
     keys: TrainingViews
+    persistent = True
 
     def steps(self, epoch: int, first: int = 0) -> Iterator[list[tuple[Tensor, Tensor]]]:
         """Each step's batch from step `first` of an epoch on, as the parts of this process."""
