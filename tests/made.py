@@ -1,5 +1,10 @@
-"""What several tests make: files of a data set, and those a network's maps stage would leave."""
+"""What several tests make: files of a data set, those that a network's maps stage would leave, and
+a server that answers."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +13,17 @@ from PIL import Image
 from camloc import predictions
 from camloc.manifest import Manifest
 from camloc.study import EVALUATED, Study
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
+    """A server that answers in a thread until the block ends."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 def jpeg(path: Path, size: tuple[int, int] = (50, 40)) -> None:

@@ -5,7 +5,6 @@ import io
 import random
 import stat
 import tarfile
-import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,6 +12,7 @@ import pytest
 
 from camloc.datasets.download import fetch, unpack_tar, unpack_zip
 from camloc.errors import UserError
+from made import serving
 
 PAYLOAD = random.Random(0).randbytes(3_500_000)  # several chunks of 1 MiB
 MD5 = hashlib.md5(PAYLOAD).hexdigest()
@@ -50,12 +50,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=[True, False], ids=["ranges", "no ranges"])
 def server(request):
-    with Server(request.param) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Server(request.param)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from torch import nn
 from camloc import networks
 from camloc.errors import UserError
 from camloc.pretrained import hash_prefix, weights_file
+from made import serving
 
 CONTENT = b"weights"
 NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
@@ -39,14 +40,11 @@ def server(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / NAME).write_bytes(CONTENT)
     handler = functools.partial(Handler, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.folder, server.asked, server.together = folder, [], threading.Barrier(1)
-        server.url = f"http://127.0.0.1:{server.server_port}/{NAME}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.folder, server.asked, server.together = folder, [], threading.Barrier(1)
+    server.url = f"http://127.0.0.1:{server.server_port}/{NAME}"
+    with serving(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

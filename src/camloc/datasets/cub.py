@@ -21,13 +21,12 @@ al. 2022, BagCAMs).
 """
 
 import logging
-import random
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from camloc.datasets.download import fetch, unpack_tar
-from camloc.datasets.files import check_class, clipped, examined, read_lines
+from camloc.datasets.files import check_class, clipped, draw_val, examined, read_lines
 from camloc.errors import UserError
 from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 
@@ -200,8 +199,7 @@ def _draw_val(rows: list[dict], classes: dict[str, str], val_per_class: int, see
                 f"class {wnid} ({name}) has {len(own)} training images, of which val takes "
                 f"{val_per_class}: none is left to train on; lower data.val_per_class"
             )
-        for row in random.Random(f"{seed} {wnid}").sample(own, val_per_class):
-            row["split"] = "val"
+        draw_val(own, val_per_class, seed, wnid)
 
 
 def _masks(root: Path, images: pd.DataFrame) -> list[str] | None:

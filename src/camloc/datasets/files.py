@@ -1,5 +1,6 @@
 """What the readers of data sets on disk share: many small files, lines with their place, checks."""
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -69,6 +70,12 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
 def jpegs(folder: Path) -> list[str]:
     """The sorted names of the files `*.JPEG` in a folder; none where it is missing."""
     return sorted(path.name for path in folder.glob("*.JPEG"))
+
+
+def draw_val(rows: list[dict], count: int, seed: int, wnid: str) -> None:
+    """Make `count` of a class's training rows val; which ones does not depend on other classes."""
+    for row in random.Random(f"{seed} {wnid}").sample(rows, count):
+        row["split"] = "val"
 
 
 def whole_numbers(place: str, fields: list[str]) -> list[int]:

@@ -10,13 +10,12 @@ edge of the image: one row or column of pixels that is left of an object the cro
 with xmax = 64 would therefore be a mistake of its file, and is refused like any other outside.
 """
 
-import random
 from pathlib import Path
 
 import pandas as pd
 
 from camloc.datasets.download import fetch, unpack_zip
-from camloc.datasets.files import check_class, examined, jpegs, read_lines, whole_numbers
+from camloc.datasets.files import check_class, draw_val, examined, jpegs, read_lines, whole_numbers
 from camloc.errors import UserError, near_matches
 from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 
@@ -117,8 +116,7 @@ def _train(folder: Path, wnid: str, name: str, val_per_class: int, seed: int) ->
     ]
     _check_boxed(images, rows, boxes)
     rows.sort(key=lambda row: row["image"])
-    for row in random.Random(f"{seed} {wnid}").sample(rows, val_per_class):
-        row["split"] = "val"
+    draw_val(rows, val_per_class, seed, wnid)
     return rows
 
 
