@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from camloc.distributed import gather, share
 from camloc.errors import UserError, reason
+from camloc.manifest import replacing_file
 
 _NO_CHECKPOINT = (KeyError, TypeError, ValueError)  # a file of something else
 
@@ -92,16 +93,12 @@ class Checkpoint:
         if share().rank > 0:
             return True
         content = {"made_by": self.made_by, "random": random, "state": state.to_dict()}
-        new = self.path.with_name(self.path.name + ".new")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with new.open("wb") as file:
+            with replacing_file(self.path) as new, new.open("wb") as file:
                 torch.save(content, file)
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(self.path)
         except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
-            new.unlink(missing_ok=True)
             print(
                 f"the checkpoint of {state.position} could not be written to {self.path} "
                 f"({reason(error)}); an earlier checkpoint is kept",

@@ -14,7 +14,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 from camloc.datasets.files import in_threads
 from camloc.errors import UserError, reason
 from camloc.loading import decode
-from camloc.manifest import Manifest
+from camloc.manifest import Manifest, replacing_file
 from camloc.params import Loading
 from camloc.study import Study
 
@@ -72,13 +72,10 @@ def _copy(root: Path, folder: Path, path: str, *, side: int, skip: bool) -> bool
         if skip:
             return False
         raise
-    new = target.with_name(target.name + ".new")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(new, "JPEG", quality=QUALITY)
-        new.replace(target)
+        with replacing_file(target) as new:
+            picture.save(new, "JPEG", quality=QUALITY)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise UserError(
             f"{target} could not be written ({reason(error)}); the copies so far are kept: run "
             "again when there is room"

@@ -37,6 +37,7 @@ from camloc.datasets.ilsvrc import (
     blacklisted,
 )
 from camloc.errors import UserError
+from camloc.manifest import replacing_file
 from camloc.progress import progress
 
 TRAIN, VAL, TEST = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_test*.tar"
@@ -329,6 +330,5 @@ def _bytes_of(path: Path) -> tqdm:
 
 def _write(path: Path, text: str) -> None:
     """Write a file that is whole under its name."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    with replacing_file(path) as new:
+        new.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ import torch
 from camloc import copies, distributed, networks, surgery
 from camloc.checkpoints import Checkpoint, digest, flat
 from camloc.loading import check_decoder, evaluation_batches, training_batches
-from camloc.manifest import Manifest
+from camloc.manifest import Manifest, replacing_file
 from camloc.params import Loading, Original, Training
 from camloc.study import Study, repository_root
 from camloc.training import choose_device, choose_precision, fit
@@ -95,9 +95,8 @@ def work(
     _list_unreadable(distributed.gather(batches.pictures.unreadable))
     if share.rank == 0:
         surgery.save(trained.cpu(), study.weights(network), about)
-        new = study.history(network).with_suffix(".new")
-        history.to_csv(new, index=False)
-        new.replace(study.history(network))
+        with replacing_file(study.history(network)) as new:
+            history.to_csv(new, index=False)
 
 
 def _made_by(
