@@ -12,7 +12,9 @@ from PIL import Image
 
 from camloc.datasets.files import examined, read_lines
 from camloc.errors import UserError
-from camloc.manifest import Manifest, examine, replacing, save_truth
+from camloc.files import replacing
+from camloc.manifest import Manifest, save_truth
+from camloc.pictures import examine
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from camloc import cli, protocols
 from camloc.errors import UserError
+from camloc.masks import IGNORED, OBJECT
 from camloc.protocols import (
     LEVELS,
     SIDE,
@@ -226,13 +227,27 @@ def test_masks_give_pxap(brought):
     assert 20 < score_maps(brought, "--masks", str(masks))["pxap"] < 100
 
 
-def test_masks_without_any_object_are_refused(brought, capsys):
+def test_one_mask_without_an_object_is_refused_by_name(brought, capsys):
     masks = brought / "masks"
     masks.mkdir()
-    for name in "ab":
-        cv2.imwrite(str(masks / f"{name}.png"), np.zeros((100, 100), np.uint8))
+    mask = np.zeros((100, 100), np.uint8)
+    cv2.imwrite(str(masks / "b.png"), mask)
+    mask[0, 0] = 1
+    cv2.imwrite(str(masks / "a.png"), mask)
     assert score_maps(brought, "--masks", str(masks)) == {"code": 2}
-    assert "no mask in" in capsys.readouterr().err
+    assert "masks without a pixel of an object, for b\n" in capsys.readouterr().err
+
+
+def test_ignored_pixels_count_for_neither_object_nor_background():
+    """By hand: of four quarters one is object, one ignored; the map lights those two alike."""
+    full = np.zeros((224, 224), np.float32)
+    full[:112] = 1.0
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:2, :2], mask[:2, 2:] = OBJECT, IGNORED
+    counts = PixelCounts()
+    counts.add(pixel_counts(full, mask))
+    assert counts.average_precision() == 100.0  # 50 if the ignored quarter were background
+    assert counts.counts.sum() == 224 * 224 * 3 / 4
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from camloc.datasets import shapes
 from camloc.errors import UserError
-from camloc.manifest import examine
+from camloc.pictures import examine
 
 
 @pytest.fixture(scope="module")

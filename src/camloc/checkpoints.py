@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from camloc.distributed import gather, share
 from camloc.errors import UserError, reason
-from camloc.manifest import replacing_file
+from camloc.files import replacing_file
 
 _NO_CHECKPOINT = (KeyError, TypeError, ValueError)  # a file of something else
 

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument("--maps", type=Path, required=True, help=".npy (N, h, w), or a folder")
     maps.add_argument("--images", type=Path, help="names in the order of the array")
     maps.add_argument("--masks", type=Path, help="folder of a .png an image, for PxAP")
+    maps.add_argument("--ignore", type=int, metavar="VALUE", help="of masks' pixels left out: 255")
     maps.add_argument("--json", type=Path, help="also write the figures to this file")
     maps.set_defaults(command=_score_maps)
     return parser
@@ -73,7 +74,7 @@ def _score_maps(options: argparse.Namespace) -> None:
     from camloc.scoring import score_maps, write_scores
 
     files = options.truth, options.sizes, options.maps, options.images, options.masks
-    print(write_scores(score_maps(*files), options.json))
+    print(write_scores(score_maps(*files, options.ignore), options.json))
 
 
 def _params():

@@ -13,8 +13,9 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from camloc.datasets.files import in_threads
 from camloc.errors import UserError, reason
+from camloc.files import replacing_file
 from camloc.loading import decode
-from camloc.manifest import Manifest, replacing_file
+from camloc.manifest import Manifest
 from camloc.params import Loading
 from camloc.study import Study
 

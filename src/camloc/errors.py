@@ -1,7 +1,8 @@
 """The one exception for what a person can put right."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -21,9 +22,11 @@ class Stopped(UserError):
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says in one line; its type where it says nothing."""
+    """What an exception says in one printable line; its type where it says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    line = lines[0][:300] if lines else type(error).__name__
+    # Parsers quote the file: what no terminal should get is shown as an escape.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def near_matches(word: str, known: Iterable[str]) -> str:
@@ -34,3 +37,25 @@ def near_matches(word: str, known: Iterable[str]) -> str:
         return f"; did you mean {' or '.join(near)}?"
     shown = ", ".join(sorted(known)[:12])
     return f"; known: {shown}{', …' if len(known) > 12 else ''}"
+
+
+@contextmanager
+def refusing(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever another library raises about a person's file into one message.
+
+    Parsers raise dozens of kinds of errors about damaged files, and other kinds in their next
+    version: any list of them is one short. So the block holds nothing but the parser's call.
+
+    Args:
+        what: what is wrong with which file, `image a.png cannot be read`.
+        advice: what would be right.
+
+    Raises:
+        UserError: `what (the library's reason); advice`. One that was raised already stays.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what} ({reason(error)}); {advice}") from None

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 from camloc import anatomy, predictions, protocols
 from camloc.boxes import authors_boxes, boxes_from_maps, centre_box, whole_image_box
 from camloc.crops import merge
-from camloc.errors import UserError
 from camloc.extent import extent, peaks
 from camloc.manifest import Manifest
+from camloc.masks import read_mask, read_parts
 from camloc.metrics import (
     CORNERS,
     GT_KNOWN,
@@ -383,30 +382,14 @@ def _peaks(
 
 
 def _masks(split: Split, images: Sequence[str]) -> dict[str, Callable[[], NDArray[np.uint8]]]:
-    """`read_mask` of those of the images that have one, to be called when it is needed."""
+    """What reads the mask, with its parts if it tells any, of those of the images that have one."""
     masks = split.images[split.images["image"].isin(images)].dropna(subset="mask")
     manifest = split.manifest
+    read = read_parts if manifest.masks_have_parts else read_mask
     return {
-        image: partial(read_mask, manifest.root / mask, manifest.masks_have_parts)
+        image: partial(read, manifest.root / mask)
         for image, mask in zip(masks["image"], masks["mask"], strict=True)
     }
-
-
-def read_mask(path: Path, parts: bool) -> NDArray[np.uint8]:
-    """The mask of an image's labelled object, 0 beside it; on it the number of the part from 1,
-    or 1.
-
-    Args:
-        parts: whether the file holds 16 times the number of the object, the labelled one's being
-            1, and that of the part; else it is above zero on the labelled object.
-
-    Raises:
-        UserError: the file is missing or not an image.
-    """
-    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise UserError(f"mask {path} is missing or not an image; put it back")
-    return np.where(mask // 16 == 1, mask % 16, 0).astype(np.uint8) if parts else np.sign(mask)
 
 
 def baseline_rows(manifest: Manifest, split: str, iou: float) -> Iterator[Row]:

@@ -5,18 +5,20 @@ classes from every row, and a script that does what `camloc.boxes.boxes_from_map
 """
 
 import base64
+import io
 from pathlib import Path
 
-import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from camloc import predictions
 from camloc.figures import MAP_COLOURS, PREDICTED, TRUE
 from camloc.manifest import BOX_COLUMNS, Manifest
 from camloc.params import Params
+from camloc.pictures import read_picture
 from camloc.predictions import row_name
 from camloc.study import Study
 
@@ -96,11 +98,11 @@ def _image(image: pd.Series, picture: str, boxes: pd.DataFrame, number: dict) ->
 
 def _picture(path: Path) -> str:
     """The picture as JPEG, at most `SIDE` pixels a side, as a data URI."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    scale = min(1.0, SIDE / max(picture.shape[:2]))
-    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    picture = Image.fromarray(read_picture(path))
+    picture.thumbnail((SIDE, SIDE))  # a side of less than a pixel becomes one
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _row(

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from camloc.evaluation import Split, places
 from camloc.manifest import Manifest
 from camloc.metrics import CORNERS, best_iou
 from camloc.params import Boxes
+from camloc.pictures import read_picture
 from camloc.predictions import row_name
 from camloc.study import Study
 
@@ -87,11 +87,6 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, without a date, so that equal figures are equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """An image file as RGB (height, width, 3)."""
-    return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def grid(rows: int, columns: int, side: float = 1.7) -> tuple[Figure, NDArray]:

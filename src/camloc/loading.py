@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from torchvision.io import ImageReadMode, decode_jpeg
@@ -23,6 +22,7 @@ from camloc.distributed import ALONE, Share
 from camloc.errors import UserError, reason
 from camloc.manifest import Manifest
 from camloc.params import Loading
+from camloc.pictures import read_picture
 
 # ImageNet's channel statistics, which torchvision's pretrained weights expect; shares of 255.
 MEAN = (0.485, 0.456, 0.406)
@@ -292,13 +292,8 @@ def decode(path: str | Path, side: int) -> Tensor:
 
 
 def _rgb(path: str | Path) -> Tensor:
-    """A picture's pixels as they lie in the file, (3, H, W): its EXIF turns nothing, since boxes
-    and masks are drawn on the unturned picture."""
-    try:
-        with Image.open(path) as image:
-            return functional.pil_to_tensor(image.convert("RGB"))
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    """A picture's pixels (3, H, W), in memory channels last."""
+    return torch.from_numpy(read_picture(path)).movedim(-1, 0)
 
 
 def _unreadable(path: str | Path, error: Exception) -> UserError:

@@ -18,30 +18,22 @@ the devkit, Kaggle and torchvision.
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
-import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from camloc.errors import UserError
+from camloc.files import replacing
 
 SPLITS = ("train", "val", "test")
 IMAGE_COLUMNS = ["image", "path", "split", "wnid", "width", "height", "mask"]
 BOX_COLUMNS = ["image", "wnid", "xmin", "ymin", "xmax", "ymax"]
 TRUTH_COLUMNS = ["image", "wnid", "mask"]
-TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes
-
-# Bad EXIF is counted once, by `examine`; Pillow would warn again at each reading of each image.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 @dataclass(frozen=True)
@@ -239,76 +231,6 @@ def save_truth(
         boxes[BOX_COLUMNS].to_parquet(new / "boxes.parquet", index=False)
 
 
-class Examined(NamedTuple):
-    """What the header of an image file says; width and height in pixels."""
-
-    width: int
-    height: int
-    defects: tuple[str, ...] = ()
-
-
-def examine(path: Path) -> Examined:
-    """The size and the defects of an image file that is there and complete.
-
-    Defects are a format other than the file's name says, CMYK colours and bad EXIF; such a file
-    can be read. Reads the header and, for JPEG, the end-of-image marker; only where that marker is
-    missing is the file decoded, because some writers pad after it.
-
-    Raises:
-        UserError: the file is missing, not an image or truncated.
-    """
-    try:
-        with path.open("rb") as file, Image.open(file) as image:
-            examined = Examined(*image.size, tuple(_defects(path, image)))
-            if image.format == "JPEG" and not _ends_with_marker(file):
-                image.load()
-    except FileNotFoundError:
-        raise UserError(
-            f"image {path} is missing; put it back or take it out of the annotations"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"image {path} is truncated or not an image ({error}); replace or remove it"
-        ) from None
-    return examined
-
-
-def _defects(path: Path, image: Image.Image) -> Iterator[str]:
-    if path.suffix == ".JPEG" and image.format not in ("JPEG", "MPO"):
-        yield f"{image.format} named JPEG"
-    if image.mode == "CMYK":
-        yield "CMYK"
-    if "exif" in image.info and _leads_astray(image.info["exif"].removeprefix(b"Exif\0\0")):
-        yield "bad EXIF"
-
-
-def _leads_astray(tiff: bytes) -> bool:
-    """Whether the first directory of EXIF's TIFF, or one of its values, leaves the segment.
-
-    Pillow skips such values with a warning; warnings cannot be caught a file in threads.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None:
-        return True
-    try:
-        (start,) = struct.unpack_from(f"{order}L", tiff, 4)
-        (entries,) = struct.unpack_from(f"{order}H", tiff, start)
-        for entry in range(start + 2, start + 2 + 12 * entries, 12):
-            _, kind, count, offset = struct.unpack_from(f"{order}HHLL", tiff, entry)
-            size = TIFF_SIZES.get(kind, 0) * count  # up to 4 bytes stand in place of the offset
-            if size > 4 and offset + size > len(tiff):
-                return True
-        struct.unpack_from(f"{order}L", tiff, start + 2 + 12 * entries)  # the next directory
-    except struct.error:
-        return True
-    return False
-
-
-def _ends_with_marker(file: BinaryIO) -> bool:
-    file.seek(-2, os.SEEK_END)
-    return file.read() == b"\xff\xd9"
-
-
 def _read_table(path: Path) -> pd.DataFrame:
     with _made_by_the_data_stage(path):
         return pd.read_parquet(path)
@@ -332,35 +254,3 @@ def _refuse(rows: pd.DataFrame, why: str) -> None:
         row = ", ".join(f"{name}={first[name]}" for name in shown if pd.notna(first.get(name)))
         more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
         raise UserError(f"image {first['image']} {why}: {row}{more}")
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A new empty folder that takes `folder`'s place if the block ends without an error."""
-    new, old = (folder.with_name(folder.name + suffix) for suffix in (".new", ".old"))
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    # Renamed before it is deleted: deleting takes long, and a stop in between would leave a part.
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """A name to write a file under; it takes `path`'s place if the block ends without an error."""
-    new = path.with_name(path.name + ".new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield new
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from camloc.components import SIDE, best_overlaps
 from camloc.errors import UserError
+from camloc.masks import BACKGROUND, IGNORED
 from camloc.metrics import Resamples, best_iou, bootstrap, interval
 
 LEVELS = 255  # of 8 bits; level t keeps what is above t
@@ -122,11 +123,13 @@ def pixel_counts(full: NDArray, mask: NDArray) -> NDArray[np.int64]:
 
     Args:
         full: of `score_map`.
-        mask: any size, above zero on the object.
+        mask: any size, 0 beside the object, `IGNORED` on pixels that count for neither, and any
+            other value on the object (see `camloc.masks`).
     """
-    inside = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) > 0
+    small = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
     values = (full * BINS).astype(np.int64)
-    return np.stack([np.bincount(values[part], minlength=BINS + 1) for part in (inside, ~inside)])
+    parts = ((small != BACKGROUND) & (small != IGNORED), small == BACKGROUND)
+    return np.stack([np.bincount(values[part], minlength=BINS + 1) for part in parts])
 
 
 class PixelCounts:

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from camloc import explorer, tables
-from camloc.manifest import replacing
+from camloc.files import replacing
 from camloc.params import Boxes, Params
 from camloc.pipeline import EXECUTED, FOLDER
 from camloc.study import Study, repository_root

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from camloc import protocols, submissions
 from camloc.boxes import boxes_from_maps
 from camloc.errors import UserError
+from camloc.masks import OBJECT, read_mask
 from camloc.metrics import (
     CORNERS,
     GT_KNOWN,
@@ -73,6 +73,7 @@ def score_maps(
     maps: Path,
     images: Path | None = None,
     masks: Path | None = None,
+    ignore: int | None = None,
 ) -> dict:
     """Scores of one map an image, of its true class, over all thresholds and by the paper's rule.
 
@@ -81,7 +82,8 @@ def score_maps(
         sizes: CSV of `image,width,height`.
         maps: one array (N, h, w) as .npy, or a folder of a .npy (h, w) an image.
         images: names of the images in the order of the array; that of `sizes` without it.
-        masks: a folder of a .png an image, above zero on the object.
+        masks: a folder of a .png an image (see `camloc.masks.read_mask`).
+        ignore: the value of the masks' pixels that count for neither object nor background.
 
     Returns:
         `max_box_acc`, `max_box_acc_v2`, `box_acc_30`, `box_acc_50`, `box_acc_70` in percent, each
@@ -100,10 +102,10 @@ def score_maps(
     submissions.refuse(truth, unanswered, f"images without a map in {maps}:")
     submissions.check_inside(truth, boxes, size)
     read_map = _map_reader(maps, names)
-    mask_of = _mask_reader(masks, names) if masks else None
+    mask_of = _mask_reader(masks, names, ignore) if masks else None
     true = dict(list(boxes.groupby("image")[CORNERS]))
     size = size.set_index("image").loc[names, ["width", "height"]].to_numpy()
-    hits, missed, broken = [], [], []
+    hits, missed, broken, empty = [], [], [], []
     pixels = protocols.PixelCounts()
     for i, name in enumerate(progress(names, unit="map")):
         low, own = read_map(i), true[name].to_numpy()
@@ -116,10 +118,12 @@ def score_maps(
         box = boxes_from_maps(low[None], np.array([[width, height]]))[0]
         missed.append(100.0 * (best_iou(box, own) < 0.5))
         if mask_of:
-            pixels.add(protocols.pixel_counts(full, mask_of(name)))
+            mask = mask_of(name)
+            if not (mask == OBJECT).any():
+                empty.append(name)
+            pixels.add(protocols.pixel_counts(full, mask))
     submissions.refuse(maps, broken, "maps that are not (h, w) of finite numbers, for")
-    if mask_of and not pixels.counts[0].any():
-        raise UserError(f"no mask in {masks} has a pixel above zero; an object's pixels are")
+    submissions.refuse(masks, empty, "masks without a pixel of an object, for")
     found = protocols.summary(np.array(hits), pixels=pixels)
     scores = found["best"] | {GT_KNOWN: float(np.mean(missed))}
     spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(np.array(missed))}
@@ -169,15 +173,8 @@ def _load(path: Path, **options) -> NDArray:
         raise UserError(f"{path} is not an array as NumPy writes it ({error})") from None
 
 
-def _mask_reader(masks: Path, names: Sequence[str]) -> Callable[[str], NDArray]:
+def _mask_reader(masks: Path, names: Sequence[str], ignore: int | None) -> Callable:
     """A function that gives the mask of an image."""
     lacking = [f"{name}.png" for name in names if not (masks / f"{name}.png").is_file()]
     submissions.refuse(masks, lacking, "", "lacks")
-
-    def read(name: str) -> NDArray:
-        mask = cv2.imread(str(masks / f"{name}.png"), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise UserError(f"mask {masks / name}.png is not an image; replace it")
-        return mask
-
-    return read
+    return lambda name: read_mask(masks / f"{name}.png", ignore)

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 import requests
 
 from camloc.errors import UserError
-from camloc.manifest import replacing
+from camloc.files import replacing
 from camloc.progress import progress
 
 CHUNK = 1 << 20  # bytes

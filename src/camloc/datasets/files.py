@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from camloc.errors import UserError, near_matches
-from camloc.manifest import examine
+from camloc.pictures import examine
 from camloc.progress import progress
 
 THREADS = 16

@@ -37,7 +37,7 @@ from camloc.datasets.ilsvrc import (
     blacklisted,
 )
 from camloc.errors import UserError
-from camloc.manifest import replacing_file
+from camloc.files import replacing_file
 from camloc.progress import progress
 
 TRAIN, VAL, TEST = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_test*.tar"

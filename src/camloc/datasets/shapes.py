@@ -33,7 +33,8 @@ import numpy as np
 import pandas as pd
 
 from camloc.errors import UserError
-from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Manifest, replacing
+from camloc.files import replacing
+from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Manifest
 from camloc.progress import progress
 
 

@@ -8,13 +8,14 @@ import torch
 
 from camloc import copies, distributed, predictions, surgery
 from camloc.errors import UserError
+from camloc.files import replacing
 from camloc.loading import (
     check_decoder,
     death_of_decoders_told,
     evaluation_batches,
     ten_crop_batches,
 )
-from camloc.manifest import Manifest, replacing
+from camloc.manifest import Manifest
 from camloc.maps import write_predictions
 from camloc.params import Cams, Loading
 from camloc.study import EVALUATED, Study

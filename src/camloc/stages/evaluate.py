@@ -14,7 +14,8 @@ from camloc.evaluation import (
     heuristics,
     over_thresholds,
 )
-from camloc.manifest import Manifest, replacing
+from camloc.files import replacing
+from camloc.manifest import Manifest
 from camloc.metrics import ERRORS, image_errors, intervals, outcomes, percentages
 from camloc.params import Boxes, Evaluate
 from camloc.predictions import row_name

@@ -8,8 +8,9 @@ import torch
 
 from camloc import copies, distributed, networks, surgery
 from camloc.checkpoints import Checkpoint, digest, flat
+from camloc.files import replacing_file
 from camloc.loading import check_decoder, evaluation_batches, training_batches
-from camloc.manifest import Manifest, replacing_file
+from camloc.manifest import Manifest
 from camloc.params import Loading, Original, Training
 from camloc.study import Study, repository_root
 from camloc.training import choose_device, choose_precision, fit

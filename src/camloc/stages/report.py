@@ -18,7 +18,8 @@ from camloc.evaluation import (
     choice,
     over_thresholds,
 )
-from camloc.manifest import SPLITS, Manifest, replacing
+from camloc.files import replacing
+from camloc.manifest import SPLITS, Manifest
 from camloc.metrics import intervals
 from camloc.params import Evaluate
 from camloc.stages.evaluate import by_threshold
