@@ -81,6 +81,14 @@ def test_unreadable_picture_is_refused_or_left_out_where_that_is_allowed(study):
     assert copies.make(study, LOADING.model_copy(update={"unreadable": "skip"})) == 2
 
 
+def test_picture_too_large_to_open_is_left_out_where_that_is_allowed(study, monkeypatch):
+    Image.new("RGB", (300, 300)).save(Manifest.load(study.manifest).root / "n1/b.JPEG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)  # twice as many are refused
+    with pytest.raises(UserError, match=r"b\.JPEG cannot be read .*90000 pixels"):
+        copies.make(study, LOADING)
+    assert copies.make(study, LOADING.model_copy(update={"unreadable": "skip"})) == 2
+
+
 def test_full_disk_leaves_no_half_copy(study, monkeypatch):
     def full(self, path, *arguments, **options):
         path.write_bytes(b"half")
@@ -101,6 +109,14 @@ def test_folder_of_the_pictures_is_only_read(study):
     copies.make(study, LOADING)
     list(evaluation_batches(seen(study), "test", LOADING, batch=1))
     assert listed() == before
+
+
+def test_damaged_manifest_is_named(study):
+    copies.make(study, LOADING)
+    manifest = Manifest.load(study.manifest)
+    (study.manifest / "dataset.json").write_text('{"fingerprint": {}}')
+    with pytest.raises(UserError, match=r"dataset\.json is damaged .*run dvc repro"):
+        copies.seen(study, manifest, LOADING)
 
 
 def test_missing_copies_are_told(study):

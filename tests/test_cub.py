@@ -162,7 +162,13 @@ def test_missing_index_file_is_named(folder, name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("classes.txt", f"2 {WREN}", f"2 {WREN} x", r"classes\.txt:2: expected id name"),
+        ("classes.txt", f"2 {WREN}", "2", r"classes\.txt:2: expected id name"),
+        (
+            "classes.txt",
+            f"2 {WREN}",
+            f"2 {WREN} x",
+            rf"images\.txt:4: .* lie in {WREN} x, the fold",
+        ),
         ("images.txt", f"2 {ALBATROSS}", f"2 {WREN}", r"images\.txt:2: .*A_2.* not lie in 001\."),
         ("images.txt", "\n2 ", "\n1 ", r"images\.txt:2: id 1 has a line already"),
         ("images.txt", "A_3", "A_1", "image A_1 is listed twice"),
@@ -176,6 +182,8 @@ def test_missing_index_file_is_named(folder, name):
         ("image_class_labels.txt", "4 2\n", "", r"labels\.txt has no line of image 4"),
         ("image_class_labels.txt", "4 2", "7 2", r"labels\.txt:4: images\.txt lists no image 7"),
         ("train_test_split.txt", "4 1", "4 2", r"split\.txt:4: is_training is 1 or 0, not '2'"),
+        ("train_test_split.txt", "4 1", "4 1 0", r"split\.txt:4: is_training is 1 or 0, not '1 0'"),
+        ("bounding_boxes.txt", "10.0 20.0", "10.0 20.0 1", r"boxes\.txt:1: expected numbers"),
         ("train_test_split.txt", "1 1", "1", r"split\.txt:1: expected id is_training"),
         ("bounding_boxes.txt", "2.0 10.0", "2.0", r"boxes\.txt:1: expected id x y width height"),
         ("bounding_boxes.txt", "0.0 2.0", "0.0 two", r"boxes\.txt:1: expected numbers.*'0\.0 two"),
@@ -188,6 +196,27 @@ def test_missing_index_file_is_named(folder, name):
 def test_mistake_in_a_file_is_named(folder, name, old, new, message):
     replace(folder / "CUB_200_2011" / name, old, new)
     refused(folder, message)
+
+
+def test_names_may_hold_blanks_and_text_files_a_byte_order_mark(folder):
+    root, words = folder / "CUB_200_2011", "001.Black footed  Albatross"
+    (root / "images" / ALBATROSS / "A_1.jpg").rename(root / "images" / ALBATROSS / "A 1.jpg")
+    (root / "images" / ALBATROSS).rename(root / "images" / words)
+    for name in FILES:
+        text = (root / name).read_text().replace(ALBATROSS, words).replace("A_1", "A 1")
+        (root / name).write_text(text.replace("\n", " \r\n"), encoding="utf-8-sig")
+    add_masks(folder / "segmentations")
+    (folder / "segmentations" / ALBATROSS / "A_1.png").rename(
+        folder / "segmentations" / ALBATROSS / "A 1.png"
+    )
+    (folder / "segmentations" / ALBATROSS).rename(folder / "segmentations" / words)
+    manifest = read(folder, val_per_class=0, seed=0, classes=[words]).validate()
+    assert manifest.classes == {words: "Black footed  Albatross"}
+    assert manifest.images["path"].iloc[0] == f"images/{words}/A 1.jpg"
+    assert manifest.images["image"].tolist() == ["A 1", "A_2", "A_3"]
+    assert manifest.boxes_of("A 1").tolist() == [[0, 2, 10, 22]]
+    manifest.save(folder / "manifest")
+    assert Manifest.load(folder / "manifest").wnids == [words]
 
 
 def test_truncated_image_is_named(folder):

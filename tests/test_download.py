@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -182,9 +183,43 @@ def test_damaged_zip_leaves_no_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
 
 
+LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"  # how a member's two headers start
+SPOILT = {
+    "unknown compression": [(LOCAL, 8, b"\x63"), (CENTRAL, 10, b"\x63")],  # NotImplementedError
+    "encrypted": [(LOCAL, 6, b"\1"), (CENTRAL, 8, b"\1")],  # RuntimeError
+    "name of no UTF-8": [(CENTRAL, 8, b"\0\x08"), (CENTRAL, 46, b"\xe9")],  # UnicodeDecodeError
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_whatever_the_parser_of_zip_raises_names_the_file(tmp_path, spoilt):
+    archive = zip_of(tmp_path / "a.zip", [("a.txt", "x" * 1000)])
+    data = bytearray(archive.read_bytes())
+    for header, offset, value in SPOILT[spoilt]:
+        place = data.index(header) + offset
+        data[place : place + len(value)] = value
+    archive.write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.zip is damaged or truncated .*; fetch it again"):
+        unpack_zip(archive, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_full_disk_is_not_taken_for_a_damaged_archive(tmp_path, monkeypatch):
+    def full(source, file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    told = r"^cannot unpack into .*out .*No space left on device.*; give room or rights, and run"
+    with pytest.raises(UserError, match=told):
+        unpack_zip(zip_of(tmp_path / "a.zip", [("a.txt", "one")]), tmp_path / "out")
+    with pytest.raises(UserError, match=told):
+        unpack_tar([tar_of(tmp_path / "a.tgz", [("a.txt", "one")])], tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "a.zip"]
+
+
 def test_what_is_no_zip_is_refused(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"<html>log in</html>")
-    with pytest.raises(UserError, match="not a zip file"):
+    with pytest.raises(UserError, match=r"a\.zip is damaged or truncated .*not a zip file"):
         unpack_zip(tmp_path / "a.zip", tmp_path / "out")
     with pytest.raises(UserError, match=r"b\.zip is missing"):
         unpack_zip(tmp_path / "b.zip", tmp_path / "out")
@@ -225,13 +260,49 @@ def test_link_or_device_in_a_tar_is_refused(tmp_path, kind):
         unpack_tar([tmp_path / "a.tar"], tmp_path / "out")
 
 
+def test_sparse_member_of_a_tar_is_refused(tmp_path):
+    member = tarfile.TarInfo("a.bin")
+    about = {"major": "1", "minor": "0", "name": "a.bin", "realsize": str(2**60)}
+    member.pax_headers = {f"GNU.sparse.{key}": value for key, value in about.items()}
+    member.size = 512
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(member, io.BytesIO(b"1\n0\n0\n".ljust(512, b"\0")))
+    with pytest.raises(UserError, match=r"'a\.bin', .*nothing was unpacked"):
+        unpack_tar([tmp_path / "a.tar"], tmp_path / "out")
+
+
+def headers(*sizes):
+    """A tar of nothing but headers of files that claim these sizes, and its end."""
+    members = [tarfile.TarInfo(f"{number}.txt") for number in range(len(sizes))]
+    for member, size in zip(members, sizes, strict=True):
+        member.size = size
+    return b"".join(m.tobuf(tarfile.GNU_FORMAT) for m in members) + bytes(10_240)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (headers(0, -512), "'1.txt' has -512 bytes"),  # the next header is its own
+        (headers(0, 0)[:512] + b"spoilt" + headers(0, 0)[518:], "not end after its last"),
+        (bytes(1 << 20), "not end after its last"),
+        (headers(2**62), ""),
+    ],
+    ids=["negative size", "spoilt header", "zeros", "endless file"],
+)
+def test_damaged_tar_is_not_taken_for_a_shorter_one(tmp_path, content, why):
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.tar is damaged or truncated .*{why}.*fetch it again"):
+        unpack_tar([tmp_path / "a.tar"], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
 def test_damaged_tar_leaves_nothing_of_those_before_it(tmp_path):
     good = tar_of(tmp_path / "a.tgz", [("a.txt", "one")])
     bad = tar_of(tmp_path / "b.tgz", [("b.bin", random.Random(0).randbytes(9000).hex())])
     whole = bad.read_bytes()
     for data in (whole[:5000], b"<html>log in</html>", b""):
         bad.write_bytes(data)
-        with pytest.raises(UserError, match=r"b\.tgz is damaged or not a tar file"):
+        with pytest.raises(UserError, match=r"b\.tgz is damaged or truncated"):
             unpack_tar([good, bad], tmp_path / "out")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "b.tgz"]
     with pytest.raises(UserError, match=r"c\.tgz is missing"):

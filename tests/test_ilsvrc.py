@@ -1,5 +1,6 @@
 """ILSVRC in Kaggle's layout: a miniature tree, and the real boxes where they are at hand."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from PIL import Image
 
 from camloc.datasets import ilsvrc
-from camloc.datasets.ilsvrc import BLACKLIST, read
+from camloc.datasets.files import ENDINGS
+from camloc.datasets.ilsvrc import BLACKLIST, SYNSETS, read
 from camloc.errors import UserError
 from made import annotation, jpeg
 
@@ -86,6 +88,155 @@ def test_tables_hold_what_the_files_say(folder):
     assert manifest.boxes["xmin"].dtype == np.int64
 
 
+def test_images_of_every_ending_in_any_case_are_read(folder):
+    names = {f"{DOG}_{end[1:]}{end.upper()}" for end in ENDINGS}
+    for name in names:
+        Image.new("RGB", (50, 40)).save(folder / DATA / f"train/{DOG}" / name)
+    for split, image, end in (
+        ("train", f"{TENCH}/{TENCH}_18", "jpg"),  # the annotated one
+        ("val", "ILSVRC2012_val_00000001", "PNG"),
+        ("test", "ILSVRC2012_test_00000001", "webp"),
+    ):
+        path = folder / DATA / split / f"{image}.JPEG"
+        Image.open(path).save(path.with_suffix(f".{end}"))
+        path.unlink()
+    manifest = read(folder)
+    assert manifest.split("train")["path"].str.split("/").str[-1].tolist() == sorted(
+        [f"{TENCH}_18.jpg", f"{TENCH}_2.JPEG", f"{DOG}_7.JPEG", *names]
+    )
+    assert manifest.boxes_of(f"{TENCH}_18").tolist() == [[1, 2, 30, 39], [0, 0, 49, 5]]
+    assert manifest.split("val")["path"].tolist() == [
+        f"{DATA}/val/ILSVRC2012_val_00000001.PNG",
+        f"{DATA}/val/ILSVRC2012_val_00000002.JPEG",
+    ]
+    assert manifest.split("test")["path"].tolist() == [f"{DATA}/test/ILSVRC2012_test_00000001.webp"]
+
+
+def test_what_is_no_image_is_left_out_counted_and_named(folder, caplog):
+    train = folder / DATA / "train"
+    for name in (f"{DOG}/Thumbs.db", f"{DOG}/.DS_Store", f"{TENCH}/._{TENCH}_2.JPEG"):
+        (train / name).write_bytes(b"")
+    assert len(read(folder).images) == 6
+    assert "left out" not in caplog.text
+    (train / f"{DOG}/{DOG}_8.heic").write_bytes(b"")
+    (train / f"{TENCH}/JPEG").write_bytes(b"")
+    (train / f"{TENCH}/more.old").mkdir()
+    (train / "index.txt").write_bytes(b"")
+    assert len(read(folder).images) == 6
+    named = [f"{train}/index.txt", f"{train}/{TENCH}/JPEG", f"{train}/{TENCH}/more.old"]
+    assert f"4 left out, by their names no images: {', '.join(named)}, …" in caplog.text
+
+
+def test_stem_given_twice_in_a_folder_is_refused_by_name(folder):
+    jpeg(folder / DATA / f"train/{DOG}/{DOG}_7.jpg")
+    refused(folder, rf"train/{DOG} holds {DOG}_7\.JPEG and {DOG}_7\.jpg; .*rename or remove one")
+
+
+def test_training_image_in_no_folder_of_a_class_is_refused(folder):
+    jpeg(folder / DATA / f"train/{DOG}_8.JPEG")
+    refused(folder, rf"train/{DOG}_8\.JPEG lies in no folder of a class")
+
+
+@pytest.mark.parametrize("place", [f"train/{DOG}", "train", "val", "test"])
+def test_name_that_is_not_utf_8_is_refused_with_its_cure(folder, place):
+    name = os.fsencode(folder / DATA / place) + b"/caf\xe9.JPEG"
+    try:
+        Path(os.fsdecode(name)).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system holds no such name")
+    refused(folder, rf"{place} holds b'caf\\xe9\.JPEG', a name that is not UTF-8; rename it")
+
+
+def sort_val(folder):
+    """As the usual scripts do: val/<wnid>/*.JPEG."""
+    val = folder / DATA / "val"
+    for image, wnid in (("ILSVRC2012_val_00000001", DOG), ("ILSVRC2012_val_00000002", TENCH)):
+        (val / wnid).mkdir()
+        (val / f"{image}.JPEG").rename(val / wnid / f"{image}.JPEG")
+
+
+def test_val_sorted_into_class_folders_is_the_same_data(folder, caplog):
+    flat = read(folder)
+    sort_val(folder)
+    manifest = read(folder)
+    assert manifest.split("val")["path"].tolist() == [
+        f"{DATA}/val/{DOG}/ILSVRC2012_val_00000001.JPEG",
+        f"{DATA}/val/{TENCH}/ILSVRC2012_val_00000002.JPEG",
+    ]
+    assert manifest.images.drop(columns="path").equals(flat.images.drop(columns="path"))
+    assert manifest.boxes.equals(flat.boxes) and "left out" not in caplog.text
+
+
+def move(folder, old, new):
+    (folder / DATA / new).parent.mkdir(exist_ok=True)
+    (folder / DATA / old).rename(folder / DATA / new)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda folder: move(folder, f"val/{DOG}", f"val/{TENCH}_"),
+            rf"val/{TENCH}_: class '{TENCH}_' is not in LOC_synset_mapping",
+        ),
+        (
+            lambda folder: move(
+                folder,
+                f"val/{DOG}/ILSVRC2012_val_00000001.JPEG",
+                f"val/{TENCH}/ILSVRC2012_val_00000001.JPEG",
+            ),
+            rf"val/{TENCH}/ILSVRC2012_val_00000001\.JPEG lies in the folder of {TENCH}, but "
+            rf".*{SOLUTION} says {DOG}",
+        ),
+        (
+            lambda folder: jpeg(folder / DATA / "val/ILSVRC2012_val_00000001.png"),
+            r"image ILSVRC2012_val_00000001 is listed twice, as .*val/ILSVRC2012_val_00000001\.png"
+            rf" and .*val/{DOG}/ILSVRC2012_val_00000001\.JPEG",
+        ),
+        (
+            lambda folder: (folder / DATA / f"val/{DOG}/ILSVRC2012_val_00000001.JPEG").unlink(),
+            rf"image ILSVRC2012_val_00000001 of .*{SOLUTION} is missing in .*val .and 0 more",
+        ),
+        (
+            lambda folder: jpeg(folder / DATA / f"val/{DOG}/ILSVRC2012_val_00000003.JPEG"),
+            rf"{DOG}/ILSVRC2012_val_00000003\.JPEG has no box in .*{SOLUTION}",
+        ),
+        (
+            lambda folder: jpeg(folder / DATA / f"train/{DOG}/{TENCH}_18.jpg"),
+            rf"image {TENCH}_18 is listed twice, as .*{TENCH}/{TENCH}_18\.JPEG and "
+            rf".*{DOG}/{TENCH}_18\.jpg",
+        ),
+        (
+            lambda folder: jpeg(folder / DATA / f"test/{DOG}_7.JPEG"),
+            f"image {DOG}_7 is listed twice",
+        ),
+        (
+            lambda folder: (folder / DATA / f"train/{DOG}/{DOG}_7.JPEG").unlink(),
+            f"class {DOG} .* has no training image",
+        ),
+        (lambda folder: replace(folder / SOLUTION, "3 4 5 6", "5 4 3 6"), "an inverted box"),
+    ],
+    ids=["class", "folder", "both", "missing", "no box", "train", "test", "empty", "box"],
+)
+def test_contradiction_is_told_before_any_image_or_annotation_is_read(
+    folder, monkeypatch, change, message
+):
+    sort_val(folder)
+    change(folder)
+    for reader in ("examined", "in_threads"):
+        monkeypatch.setattr(ilsvrc, reader, lambda *_, **__: pytest.fail("files were read"))
+    refused(folder, message)
+
+
+def test_byte_order_mark_in_any_text_file_is_passed_over(folder):
+    whole = read(folder)
+    for path in (folder / SYNSETS, folder / SOLUTION):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (folder / ANNOTATION).write_text((folder / ANNOTATION).read_text(), encoding="utf-16")
+    marked = read(folder)
+    assert marked.classes == whole.classes and marked.boxes.equals(whole.boxes)
+
+
 def test_training_boxes_and_test_images_may_be_left_out(folder):
     (folder / ANNOTATION).unlink()
     (folder / DATA / "test/ILSVRC2012_test_00000001.JPEG").unlink()
@@ -153,6 +304,8 @@ def test_missing_part_of_the_layout_is_named(folder, name):
         (SOLUTION, TENCH, "n01440746", rf"csv:2: class 'n01440746' .* mean {TENCH}"),
         (SOLUTION, "3 4 5 6", "3 4 5", r"csv:2: expected one group or more of wnid xmin"),
         (SOLUTION, "3 4 5 6", "3 4 5 6 7", r"csv:2: expected one group or more"),
+        (SOLUTION, "3 4 5 6", "3 4 5 1_6", r"csv:2: expected whole numbers .*'3 4 5 1_6'"),
+        (SOLUTION, "3 4 5 6", "3 4 5 " + "9" * 5000, r"csv:2: expected whole numbers"),
         (SOLUTION, "3 4 5 6", "3 4 5 6.5", r"csv:2: expected whole numbers .*'3 4 5 6\.5'"),
         (SOLUTION, "3 4 5 6", "5 4 3 6", "val_00000002 has an inverted box"),
         (SOLUTION, f"{TENCH} 3 4 5 6", "", r"csv:2: .*not nothing; a val image without a box"),
@@ -181,7 +334,7 @@ def test_blacklisted_val_image_keeps_its_class_and_has_no_box(folder, prediction
     ]
 
 
-@pytest.mark.parametrize("line", ["0", "3", "-1", "2.0", "ILSVRC2012_val_00000002"])
+@pytest.mark.parametrize("line", ["0", "3", "-1", "2.0", "9" * 5000, "ILSVRC2012_val_00000002"])
 def test_line_of_the_blacklist_that_numbers_no_val_image_is_named(folder, line):
     (folder / BLACKLIST).write_text(f"1\n{line}\n")
     refused(folder, rf"{BLACKLIST}:2: expected the number of a val image, 1 to 2, not '{line}'")
@@ -214,12 +367,37 @@ def test_defects_of_image_files_are_listed_by_kind(folder):
             '<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>',
             "is not a readable XML file",
         ),
+        ('<?xml version="1.0" encoding="klingon"?><annotation/>', "XML file .unknown encoding"),
+        ('<?xml version="1.0" encoding="shift_jis"?><annotation/>', "is not a readable XML file"),
+        ('<?xml version="1.0" encoding="idna"?><annotation/>', "is not a readable XML file"),
+        ('<?xml version="1.0" encoding="utf-16"?><annotation/>', "is not a readable XML file"),
+        ("<annotation>\udcff</annotation>", "is not a readable XML file"),
     ],
-    ids=["no object", "no box", "no xmin", "empty xmin", "class", "cut", "empty", "entity"],
+    ids=[
+        "no object",
+        "no box",
+        "no xmin",
+        "empty xmin",
+        "class",
+        "cut",
+        "empty",
+        "entity",
+        "unknown encoding",
+        "multi-byte encoding",
+        "encoding of something else",
+        "other encoding",
+        "no text",
+    ],
 )
 def test_mistake_in_an_annotation_is_named(folder, text, message):
-    (folder / ANNOTATION).write_text(text)
-    refused(folder, rf"{TENCH}_18\.xml.*{message}")
+    (folder / ANNOTATION).write_bytes(os.fsencode(text))
+    refused(folder, rf"^[^;]*{TENCH}_18\.xml.*{message}")
+
+
+def test_annotation_that_cannot_be_read_is_named(folder):
+    (folder / ANNOTATION).unlink()
+    (folder / ANNOTATION).mkdir()
+    refused(folder, rf"{TENCH}_18\.xml cannot be read .*directory")
 
 
 def test_annotation_of_a_missing_image_is_named(folder):
@@ -229,7 +407,7 @@ def test_annotation_of_a_missing_image_is_named(folder):
 
 def test_listed_val_image_that_is_missing_is_named(folder):
     (folder / DATA / "val/ILSVRC2012_val_00000002.JPEG").unlink()
-    refused(folder, r"val_00000002\.JPEG is missing")
+    refused(folder, rf"image ILSVRC2012_val_00000002 of .*{SOLUTION} is missing in .*/val ")
 
 
 def test_truncated_image_is_named(folder):
@@ -270,6 +448,9 @@ def test_all_real_val_boxes_are_read_as_they_stand(tmp_path, monkeypatch):
     for wnid in wnids:
         (tmp_path / DATA / "train" / wnid).mkdir(parents=True)
         (tmp_path / DATA / "train" / wnid / f"{wnid}_0.JPEG").touch()
+    (tmp_path / DATA / "val").mkdir()
+    for image in labels:
+        (tmp_path / DATA / "val" / f"{image}.JPEG").touch()
     monkeypatch.setattr(
         ilsvrc,
         "examined",

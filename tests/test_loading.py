@@ -5,8 +5,10 @@ import io
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -275,6 +277,65 @@ def test_device_without_a_decoder_is_refused():
     check_decoder(on_device, torch.device("cuda"))
     with pytest.raises(UserError, match="decode: device needs CUDA, not mps; use workers"):
         check_decoder(on_device, torch.device("mps"))
+
+
+def png(*chunks, size=(8, 8), spoilt=None):
+    """A grey PNG of these chunks (kind, content); the checksum of the `spoilt` one is wrong."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n"
+    for i, (kind, data) in enumerate((header, *chunks, (b"IEND", b""))):
+        checksum = zlib.crc32(kind + data) ^ (i == spoilt)
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+    return content
+
+
+PIXELS = (b"IDAT", zlib.compress(bytes(9 * 8)))
+DAMAGED = {
+    "empty": b"",
+    "bomb": png(PIXELS, size=(20_000, 20_000)),
+    "broken stream": png((b"IDAT", b"no deflate stream")),
+    "bad checksum": png(PIXELS, spoilt=0),
+    "large text": png((b"zTXt", b"a\0\0" + zlib.compress(bytes(2 << 20))), PIXELS),
+    "no end": png(PIXELS)[:-30],
+}
+
+
+def test_png_of_which_the_damaged_are_made_can_be_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(PIXELS))
+    assert decode(tmp_path / "a.png", 8).tolist() == torch.zeros(3, 8, 8).tolist()
+
+
+@pytest.fixture(params=DAMAGED)
+def damaged(request, manifest, tmp_path):
+    """The same with the training pictures 3 and 4 damaged."""
+    shutil.copytree(manifest.root, tmp_path / "damaged")
+    for i in (3, 4):
+        (tmp_path / "damaged" / f"train_{i:02}.png").write_bytes(DAMAGED[request.param])
+    return dataclasses.replace(manifest, root=tmp_path / "damaged")
+
+
+@pytest.mark.parametrize("kept", [0.0, 1.0], ids=["read", "kept"])
+def test_every_damage_counts_as_unreadable_and_the_next_picture_is_taken(damaged, kept):
+    loading = LOADING.model_copy(update={"memory_gb": kept, "unreadable": "skip"})
+    batches = training_batches(damaged, loading, 12, seed=5)
+    [[(_, labels)]] = batches.steps(1)
+    order = [view.image for view in next(iter(batches.keys))]
+    assert labels[[order.index(i) for i in (3, 4)]].tolist() == [2, 2]  # the class of picture 5
+    assert [path.name for path in batches.pictures.unreadable] == ["train_03.png", "train_04.png"]
+
+
+@pytest.mark.parametrize("decoder", ["workers", "device"])
+def test_every_damage_stops_the_epoch_by_the_name_of_its_file(damaged, decoder):
+    loading = LOADING.model_copy(update={"decode": decoder, "memory_gb": 0.0})
+    with pytest.raises(UserError, match=r"^image .*train_0[34]\.png cannot be read .*remove it$"):
+        epoch(damaged, loading, device=torch.device("cpu"))
+
+
+def test_missing_file_for_the_device_is_refused_by_name(manifest, tmp_path):
+    loading = LOADING.model_copy(update={"decode": "device"})
+    elsewhere = dataclasses.replace(manifest, root=tmp_path)
+    with pytest.raises(UserError, match=r"^image .*train_\d\d\.png cannot be read .*No such file"):
+        epoch(elsewhere, loading, device=torch.device("cpu"))
 
 
 @pytest.fixture

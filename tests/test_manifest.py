@@ -3,14 +3,16 @@
 import dataclasses
 import io
 import json
+import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from camloc.datasets.files import examined, read_lines
+from camloc.datasets.files import examined, read_lines, whole_numbers
 from camloc.errors import UserError
 from camloc.files import replacing
 from camloc.manifest import Manifest, save_truth
@@ -124,14 +126,56 @@ def test_missing_manifest_says_what_makes_it(manifest, tmp_path):
         manifest.with_truth(tmp_path / "none")
 
 
+DAMAGE = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "other": lambda content: b"<html>log in</html>",
+    "end": lambda content: content[:-8] + bytes(8),
+    "list": lambda content: b"[1, 2]",
+    "deep": lambda content: b"[" * 100_000,
+    "bytes": lambda content: b"\xff" + content,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["images.parquet", "boxes.parquet", "dataset.json"])
+def test_damaged_file_of_the_manifest_is_named(manifest, tmp_path, name, damage):
+    manifest.save(tmp_path / "m")
+    path = tmp_path / "m" / name
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    with pytest.raises(UserError, match=rf"{name} (is damaged|is not text in UTF-8)"):
+        Manifest.load(tmp_path / "m")
+
+
+def test_damaged_truth_is_named(manifest, tmp_path):
+    hidden, labels, boxes = manifest.withhold("test")
+    save_truth(tmp_path / "truth", labels, boxes)
+    (tmp_path / "truth/labels.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"labels\.parquet is damaged .*; .*run dvc repro"):
+        hidden.with_truth(tmp_path / "truth")
+
+
+def test_root_whose_name_is_not_utf_8_is_refused_with_its_cure(manifest, tmp_path):
+    root = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        root.mkdir()
+    except OSError:
+        pytest.skip("this file system holds no such name")
+    for path in manifest.images["path"]:
+        (tmp_path / path).rename(root / path)
+    with pytest.raises(UserError, match=r"caf\\xe9' is not UTF-8 .*; rename the folder"):
+        dataclasses.replace(manifest, root=root).save(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.parametrize(
     ("table", "row", "column", "value", "message"),
     [
-        ("images", 0, "image", "a", r"image a is listed twice: path=a\.png"),
+        ("images", 0, "image", "a", r"image a is listed twice, as b\.png and a\.png .*: path="),
         ("images", 0, "wnid", "n3", r"image b has an unknown class: path=b\.png, wnid=n3"),
         ("boxes", 2, "wnid", "n3", "image a has a box of an unknown class: wnid=n3, xmin=2"),
         ("boxes", 2, "image", "z", "image z has a box but is not among the images"),
-        ("boxes", 0, "xmax", -1, "image b has an inverted box"),
+        ("boxes", 0, "xmax", -1, r"image b has an inverted box.*path=b\.png"),
         ("boxes", 3, "ymin", 6, "image d has an inverted box"),
         ("boxes", 0, "xmin", -1, r"image b has a box outside.*path=b\.png, wnid=n1, xmin=-1"),
         ("boxes", 1, "ymin", -1, "image b has a box outside"),
@@ -292,9 +336,27 @@ def test_broken_file_among_many_is_named(tmp_path):
         examined(tmp_path, ["good.png"] * 700 + ["bad.png"])
 
 
-def test_lines_come_with_their_place_whatever_the_editor(tmp_path):
-    (tmp_path / "a.txt").write_bytes("\ufeffone\r\n\r\n two\t".encode())
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_come_with_their_place_whatever_the_editor(tmp_path, encoding, end):
+    text = f"one{end}{end} twö\x0b\u2028\t"  # what str.splitlines takes for ends stays
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
     assert list(read_lines(tmp_path / "a.txt")) == [
         (f"{tmp_path / 'a.txt'}:1", "one"),
-        (f"{tmp_path / 'a.txt'}:3", " two\t"),
+        (f"{tmp_path / 'a.txt'}:3", " twö\x0b\u2028\t"),
     ]
+
+
+def test_text_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes("one\ntwo".encode("utf-16-le"))  # without its mark
+    with pytest.raises(UserError, match=r"a\.txt:1: zero bytes, so no text in UTF-8"):
+        list(read_lines(tmp_path / "a.txt"))
+    with pytest.raises(UserError, match=r"none\.txt is missing"):
+        list(read_lines(tmp_path / "none.txt"))
+
+
+@pytest.mark.parametrize("field", ["1.0", "1_0", "", "-", "1" * 10, "0x1", "²"])
+def test_corner_that_is_no_whole_number_is_refused(field):
+    assert whole_numbers("a:1", [" 1\n", "\x1e-2", "+3", "04"]) == [1, -2, 3, 4]
+    with pytest.raises(UserError, match=r"^a:1: expected whole numbers xmin ymin xmax ymax, not"):
+        whole_numbers("a:1", ["1", "2", field, "4"])

@@ -255,6 +255,7 @@ def test_annotation_beyond_the_ground_truth_is_refused(folder, tmp_path):
         ({"ILSVRC2012_ID": 1002}, r"ground_truth\.txt:1: '1' is no id of a class"),
         ({"labels": [TENCH, "1001"]}, r"ground_truth\.txt:2: '1001' is no id of a class"),
         ({"labels": [TENCH, "x"]}, r"ground_truth\.txt:2: 'x' is no id of a class"),
+        ({"labels": [TENCH, "9" * 5000]}, r"ground_truth\.txt:2: '9+' is no id of a class"),
     ],
 )
 def test_mistake_in_the_devkit_is_named(folder, tmp_path, fields, message):
@@ -262,11 +263,32 @@ def test_mistake_in_the_devkit_is_named(folder, tmp_path, fields, message):
     refused(folder, tmp_path / "out", message)
 
 
-@pytest.mark.parametrize("content", [b"", b"no mat file", b"MATLAB 5.0 MAT-file" + bytes(200)])
+HDF5 = b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no mat file", b"MATLAB 5.0 MAT-file" + bytes(200), HDF5 + bytes(400)]
+)
 def test_meta_file_that_is_none_is_named(folder, tmp_path, content):
     meta, truth = DEVKITS[KIT_2012]
     write_tar(folder / KIT_2012, {f"data/{meta}": content, f"data/{truth}": b"1"})
     refused(folder, tmp_path / "out", r"meta\.mat is no list of ILSVRC's synsets")
+
+
+def test_byte_order_mark_in_a_devkits_text_is_passed_over(folder, tmp_path):
+    write_devkit(folder / KIT_2012, labels=["\ufeff1", "3", "2", "3"])
+    write_devkit(folder / KIT_2014, blacklist="\ufeff3\n")
+    manifest = ilsvrc.read(unpack(folder, tmp_path / "out"))
+    assert manifest.split("val")["wnid"].tolist() == LABELS
+    assert val(3) not in set(manifest.boxes["image"])
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "shift_jis", "utf-16"])
+def test_annotation_of_an_encoding_that_cannot_be_read_is_named(folder, tmp_path, encoding):
+    xml = f'<?xml version="1.0" encoding="{encoding}"?><annotation/>'.encode()
+    write_val_boxes(folder, BOXES, **{f"val/{val(2)}.xml": xml})
+    message = rf"{VAL_BOXES}: val/{val(2)}\.xml is not a readable XML file .*fetch both again"
+    refused(folder, tmp_path / "out", message)
 
 
 def test_devkit_without_its_ground_truth_is_named(folder, tmp_path):
@@ -354,6 +376,17 @@ def link(name, kind, target):
     return member
 
 
+def test_sparse_member_is_refused(folder, tmp_path):
+    """What GNU tar writes of a file with holes; here one of an exbibyte."""
+    member, content = tarfile.TarInfo(f"{val(1)}.JPEG"), b"1\n0\n0\n".ljust(512, b"\0")
+    about = {"major": "1", "minor": "0", "name": member.name, "realsize": str(2**60)}
+    member.pax_headers = {f"GNU.sparse.{key}": value for key, value in about.items()}
+    member.size = len(content)
+    with tarfile.open(folder / VAL, "w") as archive:
+        archive.addfile(member, io.BytesIO(content))
+    refused(folder, tmp_path / "out", rf"{VAL} holds '{val(1)}\.JPEG', which is no file that bel")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -415,6 +448,20 @@ def test_tar_that_ends_between_two_files_is_named(folder, kaggle, tmp_path, memb
     assert not (tmp_path / "out" / DATA / "val").exists()
 
 
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_tar_with_zeros_in_the_place_of_what_was_not_downloaded_is_named(folder, tmp_path, start):
+    """Downloads that reserve their space first leave such; tarfile takes zeros for the end."""
+    write_tar(folder / VAL, {f"{val(number)}.JPEG": bytes(24_064) for number in range(1, 5)})
+    content, member = (folder / VAL).read_bytes(), 512 + 24_064
+    for end in (len(content), 3 * member):
+        holed = content[: start * member] + bytes(end - start * member) + content[end:]
+        (folder / VAL).write_bytes(holed)
+        refused(
+            folder, tmp_path / "out", rf"{VAL} is damaged or truncated .*not end after its last"
+        )
+    assert not (tmp_path / "out" / DATA / "val").exists()
+
+
 def test_spoilt_header_is_named(folder, kaggle, tmp_path):
     content = bytearray((folder / VAL).read_bytes())
     second = 512 + -(-len(files(kaggle / DATA / "val")[f"{val(1)}.JPEG"]) // 512) * 512
@@ -459,3 +506,25 @@ def test_full_disk_says_what_to_do(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
     refused(folder, tmp_path / "out", r"No space left on device.*has room, and run again")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there")
+@pytest.mark.parametrize(
+    "image",
+    [f"train/{TENCH}.new/{TENCH}_18", f"val.new/{val(1)}", "test.new/ILSVRC2012_test_00000001"],
+)
+def test_disk_that_fills_up_is_not_taken_for_a_damaged_archive(folder, tmp_path, image):
+    path = tmp_path / "out" / DATA / f"{image}.JPEG"
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/full")
+    refused(folder, tmp_path / "out", r"^cannot unpack .*No space left on device.*and run again")
+
+
+def test_failure_of_reading_an_archive_is_not_taken_for_one_of_writing(
+    folder, tmp_path, monkeypatch
+):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(tarfile.ExFileObject, "read", fail)
+    refused(folder, tmp_path / "out", rf"{KIT_2012} is damaged or truncated .*Input/output error")

@@ -111,6 +111,38 @@ def test_val_of_a_class_depends_neither_on_other_classes_nor_on_the_order_of_lin
     assert val_of(read(folder, val_per_class=8, seed=1), FISH) == before
 
 
+def test_images_with_other_endings_are_those_that_the_text_files_name(folder, caplog):
+    for name, end in ((f"train/{FISH}/images/{FISH}_0", "png"), ("val/images/val_1", "jpg")):
+        path = folder / f"{name}.JPEG"
+        Image.open(path).save(path.with_suffix(f".{end}"))
+        path.unlink()
+    (folder / f"train/{BUS}/images/list.txt").write_bytes(b"")
+    images = read(folder, val_per_class=0, seed=0).images
+    assert images["path"].str.split("/").str[-1].tolist() == [
+        f"{FISH}_0.png",
+        f"{FISH}_1.JPEG",
+        f"{BUS}_0.JPEG",
+        "val_0.JPEG",
+        "val_1.jpg",
+    ]
+    assert f"1 left out, by their names no images: {folder}/train/{BUS}/images/list" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["val/images", f"train/{FISH}/images"])
+def test_image_of_any_ending_needs_its_box(folder, place):
+    jpeg(folder / place / "other.Jpg")
+    refused(folder, r"other\.Jpg has no box")
+
+
+def test_byte_order_mark_in_any_text_file_is_passed_over(folder):
+    whole = read(folder, val_per_class=0, seed=0)
+    for path in folder.rglob("*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    marked = read(folder, val_per_class=0, seed=0)
+    assert marked.classes == whole.classes
+    assert marked.images.equals(whole.images) and marked.boxes.equals(whole.boxes)
+
+
 def test_windows_line_ends_are_read(folder):
     for path in [folder / "wnids.txt", folder / "words.txt", *folder.glob("*/*.txt")]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))

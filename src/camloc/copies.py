@@ -5,7 +5,6 @@ JPEG decodes several times faster, and training reads each picture as often as i
 """
 
 import dataclasses
-import json
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from camloc.datasets.files import in_threads
 from camloc.errors import UserError, reason
 from camloc.files import replacing_file
 from camloc.loading import decode
-from camloc.manifest import Manifest
+from camloc.manifest import Manifest, saved_digest
 from camloc.params import Loading
 from camloc.study import Study
 
@@ -59,8 +58,7 @@ def seen(study: Study, manifest: Manifest, loading: Loading) -> Manifest:
 
 def _folder(study: Study, loading: Loading) -> Path:
     """Named by what the copies are of, so that those of other pictures are never taken."""
-    about = json.loads((study.manifest / "dataset.json").read_text(encoding="utf-8"))
-    return study.folder / "copies" / f"{about['fingerprint']['sha256'][:12]}-{loading.resize}"
+    return study.folder / "copies" / f"{saved_digest(study.manifest)[:12]}-{loading.resize}"
 
 
 def _copy(root: Path, folder: Path, path: str, *, side: int, skip: bool) -> bool:

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional
 
 from camloc.crops import ten_crops
 from camloc.distributed import ALONE, Share
-from camloc.errors import UserError, reason
+from camloc.errors import UserError, reason, refusing
 from camloc.manifest import Manifest
 from camloc.params import Loading
 from camloc.pictures import read_picture
@@ -127,10 +127,11 @@ class Files(Pictures):
     def __getitem__(self, key: "int | View") -> tuple[Tensor, int, "int | View"] | UserError:
         i = key.image if isinstance(key, View) else key
         try:
-            content = self.path(i).read_bytes()
-        except OSError as error:
-            return _unreadable(self.path(i), error)
-        return torch.frombuffer(bytearray(content), dtype=torch.uint8), int(self.labels[i]), key
+            with refusing(f"image {self.path(i)} cannot be read", "replace or remove it"):
+                content = np.fromfile(self.path(i), np.uint8)
+        except UserError as error:
+            return error
+        return torch.from_numpy(content), int(self.labels[i]), key
 
 
 class View(NamedTuple):
@@ -294,10 +295,6 @@ def decode(path: str | Path, side: int) -> Tensor:
 def _rgb(path: str | Path) -> Tensor:
     """A picture's pixels (3, H, W), in memory channels last."""
     return torch.from_numpy(read_picture(path)).movedim(-1, 0)
-
-
-def _unreadable(path: str | Path, error: Exception) -> UserError:
-    return UserError(f"image {path} cannot be read ({error}); replace or remove it")
 
 
 def check_decoder(loading: Loading, device: torch.device) -> None:

@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from camloc.errors import UserError
-from camloc.files import replacing
+from camloc.errors import UserError, refusing
+from camloc.files import read_text, replacing
 
 SPLITS = ("train", "val", "test")
 IMAGE_COLUMNS = ["image", "path", "split", "wnid", "width", "height", "mask"]
@@ -98,18 +98,10 @@ class Manifest:
         """Refuse tables that no later stage could use; the message names the first offender.
 
         Raises:
-            UserError: a label or box of an unknown class, a box outside its image or inverted,
-                an image id given twice, a class without a training image.
+            UserError: as `validate_lists`; a box is outside its image.
         """
-        images, boxes = self.images, self.boxes
-        _refuse(images[images["image"].duplicated()], "is listed twice")
-        labelled = images[images["wnid"].notna()]
-        _refuse(labelled[~labelled["wnid"].isin(self.classes)], "has an unknown class")
-        _refuse(boxes[~boxes["wnid"].isin(self.classes)], "has a box of an unknown class")
-        merged = boxes.merge(images[["image", "path", "width", "height"]], on="image", how="left")
-        _refuse(merged[merged["width"].isna()], "has a box but is not among the images")
-        inverted = (merged["xmin"] > merged["xmax"]) | (merged["ymin"] > merged["ymax"])
-        _refuse(merged[inverted], "has an inverted box (xmin > xmax or ymin > ymax)")
+        self.validate_lists()
+        merged = self.boxes.merge(self.images[["image", "path", "width", "height"]], on="image")
         outside = (
             (merged["xmin"] < 0)
             | (merged["ymin"] < 0)
@@ -120,6 +112,26 @@ class Manifest:
             merged[outside],
             "has a box outside the image; inclusive pixels run from 0 to width - 1, height - 1",
         )
+        return self
+
+    def validate_lists(self) -> None:
+        """The part of `validate` that needs no sizes of images, which are slow to read.
+
+        Raises:
+            UserError: a label or box of an unknown class, an inverted box, an image id given twice,
+                a class without a training image.
+        """
+        images, boxes = self.images, self.boxes
+        twice = images[images["image"].duplicated()]
+        paths = " and ".join(images.loc[images["image"].isin(twice["image"][:1]), "path"])
+        _refuse(twice, f"is listed twice, as {paths} (ids are file names without their ends)")
+        labelled = images[images["wnid"].notna()]
+        _refuse(labelled[~labelled["wnid"].isin(self.classes)], "has an unknown class")
+        _refuse(boxes[~boxes["wnid"].isin(self.classes)], "has a box of an unknown class")
+        merged = boxes.merge(images[["image", "path"]], on="image", how="left")
+        _refuse(merged[merged["path"].isna()], "has a box but is not among the images")
+        inverted = (merged["xmin"] > merged["xmax"]) | (merged["ymin"] > merged["ymax"])
+        _refuse(merged[inverted], "has an inverted box (xmin > xmax or ymin > ymax)")
         trained = set(images.loc[images["split"] == "train", "wnid"])
         for wnid in self.wnids:
             if wnid not in trained:
@@ -127,7 +139,6 @@ class Manifest:
                     f"class {wnid} ({self.classes[wnid]}) has no training image in {self.root}; "
                     "give it images or take it out of the class list"
                 )
-        return self
 
     def withhold(self, split: str) -> tuple["Manifest", pd.DataFrame, pd.DataFrame]:
         """Take the labels, masks and boxes of a split out.
@@ -199,20 +210,36 @@ class Manifest:
         """Read what `save` wrote.
 
         Raises:
-            UserError: nothing was saved in the folder yet.
+            UserError: nothing was saved in the folder yet, or a file there is damaged.
         """
         images = _read_table(folder / "images.parquet")
         boxes = _read_table(folder / "boxes.parquet")
         with _made_by_the_data_stage(folder / "dataset.json") as path:
-            about = json.loads(path.read_text(encoding="utf-8"))
-        root, defects = folder.parent / about["root"], about.get("defects", {})
-        return cls(about["source"], root, about["classes"], images, boxes, defects)
+            about = json.loads(read_text(path))
+            root, defects = folder.parent / about["root"], about.get("defects", {})
+            return cls(about["source"], root, about["classes"], images, boxes, defects)
+
+
+def saved_digest(folder: Path) -> str:
+    """The digest in the fingerprint that a manifest was saved with.
+
+    Raises:
+        UserError: nothing was saved in the folder yet, or it is damaged.
+    """
+    with _made_by_the_data_stage(folder / "dataset.json") as path:
+        return json.loads(read_text(path))["fingerprint"]["sha256"]
 
 
 def _portable(root: Path, study: Path) -> str:
-    """The root relative to the study's folder where it lies in it, so that both can move."""
+    """The root relative to the study's folder where it lies in it, so that both can move.
+
+    Raises:
+        UserError: JSON cannot hold it.
+    """
     root, study = root.absolute(), study.absolute()
-    return str(root.relative_to(study) if root.is_relative_to(study) else root)
+    portable = root.relative_to(study) if root.is_relative_to(study) else root
+    with refusing(f"the path {bytes(portable)} is not UTF-8", "rename the folder"):
+        return bytes(portable).decode()
 
 
 def save_truth(
@@ -238,12 +265,11 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _made_by_the_data_stage(path: Path) -> Iterator[Path]:
-    try:
+    advice = "the data stage (00_data) makes it: run dvc repro"
+    if not path.exists():
+        raise UserError(f"{path} is missing; {advice}")
+    with refusing(f"{path} is damaged", advice):
         yield path
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; the data stage (00_data) makes it: run dvc repro"
-        ) from None
 
 
 def _refuse(rows: pd.DataFrame, why: str) -> None:

@@ -155,12 +155,12 @@ def _table(path: Path, columns: str, of: dict | None = None) -> dict[str, tuple[
     """Of each id the place of its line and the fields after it.
 
     Args:
-        columns: names of the fields, which are separated by blanks.
+        columns: names of the fields, which are separated by blanks; the last may hold blanks.
         of: the ids that must all have a line, and no others.
     """
     rows: dict[str, tuple[str, list[str]]] = {}
     for place, line in read_lines(path):
-        first, *fields = line.split()
+        first, *fields = line.strip().split(maxsplit=len(columns.split()) - 1)
         if len(fields) + 1 != len(columns.split()):
             raise UserError(f"{place}: expected {columns}, separated by blanks, not {line!r}")
         if first in rows:

@@ -1,17 +1,18 @@
 """Fetch a published file once: resumed after a stop, checked before it takes its name, unpacked."""
 
-import gzip
 import hashlib
+import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PureWindowsPath
+from typing import IO
 
 import requests
 
-from camloc.errors import UserError
+from camloc.errors import UserError, reason, refusing
 from camloc.files import replacing
 from camloc.progress import progress
 
@@ -54,23 +55,26 @@ def unpack_zip(path: Path, folder: Path) -> None:
 
     Raises:
         UserError: the file is missing, damaged or not a zip file, or it holds a member that would
-            lie outside `folder` (an absolute path, `..`, a symbolic link); nothing is written then.
+            lie outside `folder` (an absolute path, `..`, a symbolic link); or `folder` cannot be
+            written. Nothing is left then.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            for member in members:
-                link = stat.S_ISLNK(member.external_attr >> 16)
-                _refuse_unsafe(member.filename, path, link)
-            with replacing(folder) as new:
-                for member in progress(members, f"unpack {path.name}", unit="file"):
-                    archive.extract(member, new)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; put the zip file there") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UserError(
-            f"{path} is damaged or not a zip file ({error}); delete it and fetch it again"
-        ) from None
+    if not path.exists():
+        raise UserError(f"{path} is missing; put the zip file there")
+    with damaged(path):
+        archive = zipfile.ZipFile(path)
+    with archive, _filling(folder) as new:
+        members = archive.infolist()
+        for member in members:
+            link = stat.S_ISLNK(member.external_attr >> 16)
+            _refuse_unsafe(member.filename, path, link)
+        for member in progress(members, f"unpack {path.name}", unit="file"):
+            if member.is_dir():
+                (new / member.filename).mkdir(parents=True, exist_ok=True)
+                continue
+            with damaged(path):
+                file = archive.open(member)
+            with file:
+                _write_member(Member(file, path), new / member.filename)
 
 
 def unpack_tar(paths: Sequence[Path], folder: Path) -> None:
@@ -80,29 +84,102 @@ def unpack_tar(paths: Sequence[Path], folder: Path) -> None:
     Raises:
         UserError: a file is missing, damaged or not a tar file, or it holds a member that would
             lie outside `folder` (an absolute path, `..`) or is neither file nor folder (a link, a
-            device); nothing is left then.
+            device, a sparse file); or `folder` cannot be written. Nothing is left then.
     """
-    with replacing(folder) as new:
+    with _filling(folder) as new:
         for path in paths:
-            try:
-                _unpack_tar(path, new)
-            except FileNotFoundError:
-                raise UserError(f"{path} is missing; put the tar file there") from None
-            except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError):
-                raise UserError(
-                    f"{path} is damaged or not a tar file; delete it and fetch it again"
-                ) from None
+            if not path.exists():
+                raise UserError(f"{path} is missing; put the tar file there")
+            with opened_tar(path) as archive:
+                _unpack_tar(archive, path, new)
 
 
-def _unpack_tar(path: Path, folder: Path) -> None:
-    with tarfile.open(path) as archive:
-        # Python before 3.11.4 has no such filter; what it would refuse is refused below.
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)
-        members = archive.getmembers()
-        for member in members:
-            _refuse_unsafe(member.name, path, link=not (member.isfile() or member.isdir()))
-        for member in progress(members, f"unpack {path.name}", unit="file"):
-            archive.extract(member, folder)
+def _unpack_tar(archive: tarfile.TarFile, path: Path, folder: Path) -> None:
+    members = list(members_of(archive, path))
+    for member in members:
+        _refuse_unsafe(member.name, path, link=not (is_plain(member) or member.isdir()))
+    for member in progress(members, f"unpack {path.name}", unit="file"):
+        if member.isdir():
+            (folder / member.name).mkdir(parents=True, exist_ok=True)
+        else:
+            _write_member(Member(archive.extractfile(member), path), folder / member.name)
+
+
+def damaged(name: str | Path) -> AbstractContextManager:
+    """Whatever the parser of an archive raises about it becomes a message that names it."""
+    return refusing(f"{name} is damaged or truncated", "fetch it again")
+
+
+@contextmanager
+def opened_tar(name: str | Path, file: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
+    """A tar file, by its path or in another tar; compressed where its name ends in gz.
+
+    Raises:
+        UserError: it is damaged or no tar file.
+    """
+    with damaged(name):
+        mode = "r:gz" if str(name).endswith("gz") else "r:"
+        archive = tarfile.open(name, mode, file)  # noqa: SIM115, its block is the next
+    with archive:
+        yield archive
+
+
+def members_of(archive: tarfile.TarFile, name: str | Path) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar file, which must have its end mark after the last.
+
+    Raises:
+        UserError: it is damaged or truncated. tarfile itself takes one that ends between two files
+            or has a spoilt header for a shorter one, and zeros in the place of what was not
+            downloaded for the end; a negative size sends it back to where it was.
+    """
+    while True:
+        with damaged(name):
+            member = archive.next()
+            if member and member.size < 0:
+                raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
+        if member is None:
+            break
+        yield member
+    with damaged(name):
+        archive.fileobj.seek(archive.offset)
+        rest = archive.fileobj.read(2 * tarfile.RECORDSIZE)  # the mark, and zeros to fill a record
+        if len(rest) < tarfile.BLOCKSIZE or any(rest) or len(rest) == 2 * tarfile.RECORDSIZE:
+            raise tarfile.ReadError("it does not end after its last whole file")
+
+
+def is_plain(member: tarfile.TarInfo) -> bool:
+    """Whether it is a file whose bytes stand in the tar as they are: no link, device or sparse."""
+    return member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+
+
+class Member:
+    """The content of an archive's member; a failure of reading it becomes a message that names the
+    archive, which a failure of writing a copy is not taken for."""
+
+    def __init__(self, file: IO[bytes], name: str | Path) -> None:
+        self.file, self.name = file, name
+
+    def read(self, size: int = -1) -> bytes:
+        with damaged(self.name):
+            return self.file.read(size)
+
+
+@contextmanager
+def _filling(folder: Path) -> Iterator[Path]:
+    """A new folder as of `replacing`; that it cannot be written is told."""
+    try:
+        with replacing(folder) as new:
+            yield new
+    except OSError as error:
+        raise UserError(
+            f"cannot unpack into {folder} ({reason(error)}); give room or rights, and run again"
+        ) from None
+
+
+def _write_member(member: Member, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        shutil.copyfileobj(member, file)
 
 
 def _download(url: str, path: Path, part: Path, size: int | None) -> None:
@@ -150,8 +227,8 @@ def _md5(path: Path) -> str:
 def _refuse_unsafe(member: str, path: Path, link: bool) -> None:
     # The rules of Windows paths cover POSIX paths too, and refuse on every system what one refuses.
     name = PureWindowsPath(member)
-    if name.anchor or ".." in name.parts or link:
+    if name.anchor or ".." in name.parts or "\0" in member or link:
         raise UserError(
-            f"{path} holds {member!r}, an absolute path, one with '..' or a link; nothing was "
-            "unpacked, because a data set holds none: fetch the original file"
+            f"{path} holds {member!r}, an absolute path, one with '..', or no plain file (a link); "
+            "nothing was unpacked, because a data set holds none: fetch the original file"
         )

@@ -2,8 +2,10 @@
 
 Labels and boxes of the validation images come from LOC_val_solution.csv, those of the training
 images from the folders and, for the images that have one, from an XML annotation. Test images have
-no labels. Validation images on the devkit's blacklist, where the folder has it, keep their class
-and lose their boxes: they count for classification and are left out of localization.
+no labels. Validation images lie in one folder or, as many scripts leave them, sorted into a folder
+a class. Names of images end in any of `camloc.datasets.files.ENDINGS`. Validation images on the
+devkit's blacklist, where the folder has it, keep their class and lose their boxes: they count for
+classification and are left out of localization.
 
 Boxes are taken as inclusive pixels from 0. The devkit (evaluation/compute_overlap.m) measures a
 box as xmax - xmin + 1 and neither shifts nor clips it, and so it stands in the data: the 80,477 val
@@ -16,24 +18,25 @@ should be. Here the former are clipped to the image, counted and logged; a train
 pixel in its image is refused. As in the devkit, the XML's `size` plays no part.
 """
 
+import dataclasses
 import logging
 import re
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
-from defusedxml import DefusedXmlException, ElementTree
+from defusedxml import ElementTree
 
 from camloc.datasets.files import (
     check_class,
     clipped,
+    entries,
     examined,
     in_threads,
-    jpegs,
+    pictures_in,
     read_lines,
     whole_numbers,
 )
-from camloc.errors import UserError
+from camloc.errors import UserError, refusing
 from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 
 DATA = "ILSVRC/Data/CLS-LOC"
@@ -42,9 +45,9 @@ SYNSETS = "LOC_synset_mapping.txt"
 SOLUTION = "LOC_val_solution.csv"
 BLACKLIST = "ILSVRC2014_clsloc_validation_blacklist.txt"
 LAYOUT = (
-    f"{SYNSETS}, {SOLUTION}, {DATA}/train/<wnid>/*.JPEG, {DATA}/val/*.JPEG and, where wanted, "
-    f"{DATA}/test/*.JPEG and {ANNOTATIONS}/<wnid>/*.xml, as Kaggle's "
-    "imagenet-object-localization-challenge unpacks"
+    f"{SYNSETS}, {SOLUTION}, {DATA}/train/<wnid>/*.JPEG, {DATA}/val/*.JPEG (or sorted, "
+    f"{DATA}/val/<wnid>/*.JPEG) and, where wanted, {DATA}/test/*.JPEG and "
+    f"{ANNOTATIONS}/<wnid>/*.xml, as Kaggle's imagenet-object-localization-challenge unpacks"
 )
 OFFICIAL = (
     "ILSVRC2012_img_train.tar (138 GB), ILSVRC2012_img_val.tar (6.3 GB), ILSVRC2012_bbox_val_v3.tgz"
@@ -60,8 +63,9 @@ def read(folder: Path) -> Manifest:
 
     Raises:
         UserError: a file or folder of the layout is missing, a line or an annotation is malformed,
-            an image is missing or broken, a val image has no box and is not blacklisted, a box does
-            not lie within its image, a class is unknown or has no training image.
+            an image is missing, broken or in the folder of another class, a val image has no box
+            and is not blacklisted, a box does not lie within its image, a class is unknown or has
+            no training image.
     """
     for needed in (folder, folder / SYNSETS, folder / SOLUTION, folder / DATA):
         if not needed.exists():
@@ -71,16 +75,20 @@ def read(folder: Path) -> Manifest:
             )
     classes = _classes(folder)
     solution = _solution(folder, classes)
+    train = _train_images(folder, classes)
     images = pd.DataFrame(
-        _train_images(folder, classes) + _val_images(folder, solution) + _test_images(folder),
+        train + _val_images(folder, solution, classes) + _test_images(folder),
         columns=["image", "path", "split", "wnid"],
     )
-    boxes = _train_boxes(folder, set(images["path"]))
-    boxes += [(image, wnid, *box) for image, (wnid, own) in solution.items() for box in own]
+    boxes = [(image, wnid, *box) for image, (wnid, own) in solution.items() for box in own]
+    lists = Manifest("ilsvrc", folder, classes, images, pd.DataFrame(boxes, columns=BOX_COLUMNS))
+    lists.validate_lists()  # before a million files are read
+    boxes = _train_boxes(folder, {(wnid, image) for image, _, _, wnid in train}) + boxes
     images[["width", "height"]], defects = examined(folder, images["path"])
     images["mask"] = None
     table = _clipped(pd.DataFrame(boxes, columns=BOX_COLUMNS), images)
-    return Manifest("ilsvrc", folder, classes, images[IMAGE_COLUMNS], table, defects).validate()
+    images = images[IMAGE_COLUMNS]
+    return dataclasses.replace(lists, images=images, boxes=table, defects=defects).validate()
 
 
 def blacklisted(path: Path, images: list[str]) -> set[str]:
@@ -93,27 +101,26 @@ def blacklisted(path: Path, images: list[str]) -> set[str]:
     """
     if not path.exists():
         return set()
+    numbered = {str(number): image for number, image in enumerate(images, start=1)}
     found = set()
     for place, line in read_lines(path):
-        if not (line.strip().isdecimal() and 1 <= int(line) <= len(images)):
+        if line.strip() not in numbered:
             raise UserError(
                 f"{place}: expected the number of a val image, 1 to {len(images)}, not {line!r}"
             )
-        found.add(images[int(line) - 1])
+        found.add(numbered[line.strip()])
     return found
 
 
-def annotation(source: Path | BinaryIO, name: str, wnid: str, advice: str) -> list[list[int]]:
+def annotation(content: bytes, name: str, wnid: str, advice: str) -> list[list[int]]:
     """The boxes (xmin, ymin, xmax, ymax) of an image of class `wnid` in PASCAL VOC's format.
 
     Raises:
         UserError: it is malformed, without a box or of another class; the message starts with
             `name` and ends with `advice`.
     """
-    try:
-        root = ElementTree.parse(source).getroot()
-    except (ElementTree.ParseError, DefusedXmlException) as error:
-        raise UserError(f"{name} is not a readable XML file ({error}); {advice}") from None
+    with refusing(f"{name} is not a readable XML file", advice):
+        root = ElementTree.fromstring(content)
     objects = root.findall("object")
     if not objects:
         raise UserError(f"{name} has no <object>; {advice}")
@@ -137,34 +144,56 @@ def _classes(folder: Path) -> dict[str, str]:
         except ValueError:
             raise UserError(f"{place}: expected a wnid and its names, not {line!r}") from None
         classes[wnid] = name.strip()
-    for found in sorted((folder / DATA / "train").glob("[!.]*/")):
-        check_class(found.name, classes, str(found), SYNSETS)
+    for split in ("train", "val"):
+        for entry in entries(folder / DATA / split):
+            if entry.is_dir():
+                check_class(entry.name, classes, entry.path, SYNSETS)
     return dict(sorted(classes.items()))
 
 
 def _train_images(folder: Path, classes: dict[str, str]) -> list[tuple]:
+    train = folder / DATA / "train"
+    loose, *of_classes = pictures_in([train, *(train / wnid for wnid in classes)])
+    if loose:
+        path = train / min(loose.values())
+        raise UserError(f"image {path} lies in no folder of a class; move it into one")
     return [
-        (Path(name).stem, f"{DATA}/train/{wnid}/{name}", "train", wnid)
-        for wnid in classes
-        for name in jpegs(folder / DATA / "train" / wnid)
+        (image, f"{DATA}/train/{wnid}/{name}", "train", wnid)
+        for wnid, names in zip(classes, of_classes, strict=True)
+        for image, name in names.items()
     ]
 
 
-def _val_images(folder: Path, solution: dict[str, tuple]) -> list[tuple]:
-    for name in jpegs(folder / DATA / "val"):
-        if Path(name).stem not in solution:
-            raise UserError(
-                f"image {folder / DATA / 'val' / name} has no box in {folder / SOLUTION}; every "
-                "val image needs a line there with at least one"
-            )
-    return [
-        (image, f"{DATA}/val/{image}.JPEG", "val", wnid) for image, (wnid, _) in solution.items()
-    ]
+def _val_images(folder: Path, solution: dict[str, tuple], classes: dict[str, str]) -> list[tuple]:
+    """The rows of val, in the order of the ids; a folder that it is sorted into must be right."""
+    rows, val = [], f"{DATA}/val"
+    places = {val: None} | {f"{val}/{wnid}": wnid for wnid in classes}
+    for place, names in zip(places, pictures_in([folder / place for place in places]), strict=True):
+        for image, name in names.items():
+            path = folder / place / name
+            if image not in solution:
+                raise UserError(
+                    f"image {path} has no box in {folder / SOLUTION}; every val image needs a line "
+                    "there with at least one"
+                )
+            wnid, _ = solution[image]
+            if places[place] not in (None, wnid):
+                raise UserError(
+                    f"image {path} lies in the folder of {places[place]}, but {folder / SOLUTION} "
+                    f"says {wnid}; move the file or correct that line"
+                )
+            rows.append((image, f"{place}/{name}", "val", wnid))
+    if missing := sorted(solution.keys() - {image for image, *_ in rows}):
+        raise UserError(
+            f"image {missing[0]} of {folder / SOLUTION} is missing in {folder / val} (and "
+            f"{len(missing) - 1} more); put it back there"
+        )
+    return sorted(rows)
 
 
 def _test_images(folder: Path) -> list[tuple]:
-    names = jpegs(folder / DATA / "test")
-    return [(Path(name).stem, f"{DATA}/test/{name}", "test", None) for name in names]
+    [names] = pictures_in([folder / DATA / "test"])
+    return [(image, f"{DATA}/test/{name}", "test", None) for image, name in names.items()]
 
 
 def _solution(folder: Path, classes: dict[str, str]) -> dict[str, tuple[str, list[list[int]]]]:
@@ -210,13 +239,26 @@ def _groups(place: str, fields: list[str], classes: dict[str, str]) -> tuple[str
     return fields[0], [whole_numbers(place, fields[start : start + 4]) for start in starts]
 
 
-def _train_boxes(folder: Path, known: set[str]) -> list[tuple]:
-    """Rows of the boxes table for those training images that have an annotation."""
-    annotations = sorted((folder / ANNOTATIONS).glob("*/*.xml"))
+def _train_boxes(folder: Path, known: set[tuple[str, str]]) -> list[tuple]:
+    """Rows of the boxes table for those training images that have an annotation.
+
+    Args:
+        known: wnid and id of the training images.
+    """
+    annotations = [
+        Path(entry.path)
+        for of_class in entries(folder / ANNOTATIONS)
+        if of_class.is_dir()
+        for entry in entries(Path(of_class.path))
+        if entry.name.lower().endswith(".xml")
+    ]
     for path in annotations:
-        image = f"{DATA}/train/{path.parent.name}/{path.stem}.JPEG"
-        if image not in known:
-            raise UserError(f"{path} annotates {image}, which is missing; remove it or add that")
+        wnid, image = path.parent.name, path.stem
+        if (wnid, image) not in known:
+            raise UserError(
+                f"{path} annotates {DATA}/train/{wnid}/{image}.JPEG, which is missing; remove it "
+                "or add that"
+            )
     of_images = in_threads(_annotated, annotations, unit="annotation")
     return [box for of_image in of_images for box in of_image]
 
@@ -225,12 +267,14 @@ def _annotated(path: Path) -> list[tuple]:
     """The rows of the boxes table for one annotation of a training image."""
     advice = "correct it, or remove the file: training images need no boxes"
     image, wnid = path.stem, path.parent.name
-    return [(image, wnid, *box) for box in annotation(path, str(path), wnid, advice)]
+    with refusing(f"{path} cannot be read", advice):
+        content = path.read_bytes()
+    return [(image, wnid, *box) for box in annotation(content, str(path), wnid, advice)]
 
 
 def _clipped(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
     """Training boxes cut to their image; one without a pixel in it stays for `validate`."""
-    about = images.drop_duplicates("image").set_index("image").loc[boxes["image"]]
+    about = images.set_index("image").loc[boxes["image"]]
     corners = boxes[BOX_COLUMNS[2:]].to_numpy()
     cut = clipped(corners, about[["width", "height"]].to_numpy())
     changed = (cut != corners).any(axis=1) & (about["split"] == "train").to_numpy()

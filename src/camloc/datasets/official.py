@@ -9,21 +9,18 @@ name `<name>.new` and takes its own when it is whole; a file in it is copied aga
 size of its member, as a stopped copy is shorter. LOC_synset_mapping.txt is written last.
 """
 
-import gzip
 import io
 import logging
 import re
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from camloc.datasets.download import Member, is_plain, members_of, opened_tar
 from camloc.datasets.files import check_class
 from camloc.datasets.ilsvrc import (
     ANNOTATIONS,
@@ -36,7 +33,7 @@ from camloc.datasets.ilsvrc import (
     annotation,
     blacklisted,
 )
-from camloc.errors import UserError
+from camloc.errors import UserError, reason, refusing
 from camloc.files import replacing_file
 from camloc.progress import progress
 
@@ -47,7 +44,6 @@ DEVKITS = {
     "ILSVRC2012_devkit_t12.tar.gz": ("meta.mat", "ILSVRC2012_validation_ground_truth.txt"),
     "ILSVRC2014_devkit.tgz": ("meta_clsloc.mat", "ILSVRC2014_clsloc_validation_ground_truth.txt"),
 }
-BLOCK = 512  # bytes; a tar consists of such blocks, and one of zeros ends it
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +75,7 @@ def unpack(folder: Path, target: Path) -> Path:
             _unpack_train_boxes(folder / TRAIN_BOXES, target)
     except OSError as error:
         raise UserError(
-            f"cannot unpack the official files of {folder} into {target} ({error}); set "
+            f"cannot unpack the official files of {folder} into {target} ({reason(error)}); set "
             "data.unpack_to in params.yaml to a folder that can be written and has room, and run "
             "again: what is unpacked is kept"
         ) from None
@@ -116,54 +112,53 @@ def _devkit(path: Path) -> tuple[dict[str, str], dict[str, str]]:
             raise UserError(f"{path} holds no {name}; fetch it again")
     synsets = _synsets(files[meta], f"{path}: {meta}")
     labels = {}
-    for number, line in enumerate(files[truth].decode(errors="replace").split(), start=1):
-        if not line.isdecimal() or int(line) not in synsets:
+    for number, line in enumerate(_text(files[truth]).split(), start=1):
+        if line not in synsets:
             raise UserError(
                 f"{path}: {truth}:{number}: {line!r} is no id of a class in {meta}; fetch it again"
             )
-        labels[f"ILSVRC2012_val_{number:08}"] = synsets[int(line)][0]
+        labels[f"ILSVRC2012_val_{number:08}"] = synsets[line][0]
     return dict(sorted(synsets.values())), labels
 
 
-def _synsets(content: bytes, place: str) -> dict[int, tuple[str, str]]:
+def _text(content: bytes) -> str:
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def _synsets(content: bytes, place: str) -> dict[str, tuple[str, str]]:
     """The wnid and name of each class by its id in a devkit's meta file.
 
     The file holds the tree of WordNet above the classes, too; these are its leaves (readme.txt).
     """
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
-    try:
+    with refusing(f"{place} is no list of ILSVRC's synsets", "fetch it again"):
         synsets = np.atleast_1d(loadmat(io.BytesIO(content), squeeze_me=True)["synsets"])
         (key,) = (name for name in synsets.dtype.names if re.fullmatch(r"ILSVRC\d{4}_ID", name))
         leaves = synsets[(synsets["num_children"] == 0) & (synsets[key] <= 1000)]
         found = {
-            int(leaf[key]): (str(leaf["WNID"]), " ".join(str(leaf["words"]).split()))
+            str(int(leaf[key])): (str(leaf["WNID"]), " ".join(str(leaf["words"]).split()))
             for leaf in leaves
         }
         if not all(re.fullmatch(r"n\d{8}", wnid) for wnid, _ in found.values()):
             raise ValueError("a WNID is not n and eight digits")
-    except (MatReadError, KeyError, TypeError, ValueError, zlib.error) as error:
-        raise UserError(
-            f"{place} is no list of ILSVRC's synsets ({error}); fetch it again"
-        ) from None
     return found
 
 
 def _write_blacklist(path: Path, target: Path) -> None:
     """Put the blacklist where `ilsvrc.read` looks for it, if the devkit has one."""
     if content := _members(path, BLACKLIST).get(BLACKLIST):
-        _write(target / BLACKLIST, content.decode(errors="replace"))
+        _write(target / BLACKLIST, _text(content))
 
 
 def _members(path: Path, *names: str) -> dict[str, bytes]:
     """The content of those of a devkit's files that have one of the names, in whatever folder."""
-    with _opened(path) as archive:
-        files = ((PurePosixPath(member.name).name, member) for member in archive)
+    with opened_tar(path) as archive:
+        files = ((PurePosixPath(m.name).name, m) for m in members_of(archive, path))
         return {
-            name: archive.extractfile(member).read()
+            name: Member(archive.extractfile(member), path).read()
             for name, member in files
-            if name in names and member.isreg()
+            if name in names and is_plain(member)
         }
 
 
@@ -171,13 +166,13 @@ def _solution(path: Path, labels: dict[str, str], without_boxes: set[str]) -> st
     """LOC_val_solution.csv from the annotations, held against the wnids of the ground truth."""
     advice = "it and the devkit's ground truth must agree: fetch both again"
     boxes: dict[str, list[list[int]]] = {}
-    with _opened(path) as archive, progress(desc=f"read {path.name}", total=len(labels)) as bar:
+    with opened_tar(path) as archive, progress(desc=f"read {path.name}", total=len(labels)) as bar:
         for member, image in _files(archive, path, r"(?:val/)?(ILSVRC2012_val_\d{8})\.xml"):
             place = f"{path}: {member.name}"
             if image not in labels:
                 raise UserError(f"{place} annotates none of the devkit's {len(labels)} val images")
-            source = archive.extractfile(member)
-            boxes[image] = annotation(source, place, labels[image], advice)
+            content = Member(archive.extractfile(member), path).read()
+            boxes[image] = annotation(content, place, labels[image], advice)
             bar.update()
     lines = ["ImageId,PredictionString"]
     for image, wnid in labels.items():
@@ -192,14 +187,14 @@ def _solution(path: Path, labels: dict[str, str], without_boxes: set[str]) -> st
 
 
 def _unpack_train(path: Path, folder: Path, classes: dict[str, str], devkit: Path) -> None:
-    with _opened(path) as archive, _bytes_of(path) as bar:
+    with opened_tar(path) as archive, _bytes_of(path) as bar:
         for member, wnid in _files(archive, path, r"(n\d{8})\.tar"):
             place = f"{path}: {member.name}"
             check_class(wnid, classes, place, str(devkit))
             if (folder / wnid).exists():
                 bar.update(member.size)
                 continue
-            with _opened(place, archive.extractfile(member)) as images:
+            with opened_tar(place, archive.extractfile(member)) as images:
                 _fill(folder / wnid, images, place, rf"(?:{wnid}/)?({wnid}_\d+\.JPEG)", bar)
     if missing := [wnid for wnid in classes if not (folder / wnid).exists()]:
         raise UserError(
@@ -220,7 +215,7 @@ def _unpack_test(tars: list[Path], folder: Path) -> None:
 def _unpack_images(path: Path, folder: Path) -> None:
     """Unpack the images of the split that the folder is named after."""
     split = folder.name
-    with _opened(path) as archive, _bytes_of(path) as bar:
+    with opened_tar(path) as archive, _bytes_of(path) as bar:
         _fill(folder, archive, path, rf"(?:{split}/)?(ILSVRC2012_{split}_\d{{8}}\.JPEG)", bar)
 
 
@@ -231,7 +226,7 @@ def _fill(
     new = folder.with_name(folder.name + ".new")
     new.mkdir(parents=True, exist_ok=True)
     for member, file in _files(archive, name, pattern):
-        _copy(archive, member, new / file)
+        _copy(archive, member, name, new / file)
         bar.update(member.size)
     new.rename(folder)
 
@@ -243,12 +238,12 @@ def _unpack_train_boxes(path: Path, target: Path) -> None:
         return
     new, left_out = folder.with_name(folder.name + ".new"), 0
     new.mkdir(parents=True, exist_ok=True)
-    with _opened(path) as archive, progress(desc=f"unpack {path.name}", unit="file") as bar:
+    with opened_tar(path) as archive, progress(desc=f"unpack {path.name}", unit="file") as bar:
         for inner, member, name in _annotations(archive, path):
             wnid = name.partition("_")[0]
             if (target / DATA / "train" / wnid / name).with_suffix(".JPEG").exists():
                 (new / wnid).mkdir(exist_ok=True)
-                _copy(inner, member, new / wnid / name)
+                _copy(inner, member, path, new / wnid / name)
             else:
                 left_out += 1
             bar.update()
@@ -267,24 +262,9 @@ def _annotations(
             yield archive, member, name
             continue
         place = f"{path}: {member.name}"
-        with _opened(place, archive.extractfile(member)) as of_class:
+        with opened_tar(place, archive.extractfile(member)) as of_class:
             for inner, file in _files(of_class, place, rf"(?:[\w-]+/)*({xml})"):
                 yield of_class, inner, file
-
-
-@contextmanager
-def _opened(name: str | Path, file: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
-    """A tar file, by its path or in another tar.
-
-    Raises:
-        UserError: it is damaged or truncated, which may show only while it is read.
-    """
-    mode = "r:gz" if str(name).endswith("gz") else "r:"
-    try:
-        with tarfile.open(name, mode, file) as archive:
-            yield archive
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{name} is damaged or truncated ({error}); fetch it again") from None
 
 
 def _files(
@@ -295,32 +275,27 @@ def _files(
     Folders and the `._` files that macOS adds are passed over.
 
     Raises:
-        UserError: any other member, of another name or kind (a link).
-        tarfile.ReadError: the tar has no end, which tarfile itself lets pass.
+        UserError: any other member, of another name or kind (a link); the tar is damaged.
     """
-    end = 0
-    for member in archive:
-        end = member.offset_data + -(-member.size // BLOCK) * BLOCK
+    for member in members_of(archive, name):
         place = PurePosixPath(member.name)
         inside = not place.is_absolute() and ".." not in place.parts
         if place.name.startswith("._") or (member.isdir() and inside):
             continue
         match = re.fullmatch(pattern, member.name.removeprefix("./"))
-        if not match or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        if not match or not is_plain(member):
             raise UserError(
                 f"{name} holds {member.name!r}, which is no file that belongs there; nothing of it "
                 "was written: fetch the original file"
             )
         yield member, match[1]
-    archive.fileobj.seek(end)
-    if archive.fileobj.read(BLOCK) != bytes(BLOCK):
-        raise tarfile.ReadError("no end mark after its last whole file")
 
 
-def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str | Path, path: Path) -> None:
+    """Write a member of the archive `name` as a file, unless that has its size already."""
     if not path.exists() or path.stat().st_size != member.size:
         with path.open("wb") as file:
-            shutil.copyfileobj(archive.extractfile(member), file)
+            shutil.copyfileobj(Member(archive.extractfile(member), name), file)
 
 
 def _bytes_of(path: Path) -> tqdm:

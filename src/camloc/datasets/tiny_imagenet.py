@@ -15,7 +15,15 @@ from pathlib import Path
 import pandas as pd
 
 from camloc.datasets.download import fetch, unpack_zip
-from camloc.datasets.files import check_class, draw_val, examined, jpegs, read_lines, whole_numbers
+from camloc.datasets.files import (
+    check_class,
+    draw_val,
+    entries,
+    examined,
+    pictures_in,
+    read_lines,
+    whole_numbers,
+)
 from camloc.errors import UserError, near_matches
 from camloc.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 
@@ -69,9 +77,9 @@ def read(
     for wnid in classes or []:
         check_class(wnid, listed, "params.yaml: data.classes", f"{folder / 'wnids.txt'}")
     chosen = {wnid: name for wnid, name in listed.items() if not classes or wnid in classes}
-    rows = []
-    for wnid, name in chosen.items():
-        rows += _train(folder, wnid, name, val_per_class, seed)
+    rows, places = [], [folder / "train" / wnid / "images" for wnid in chosen]
+    for (wnid, name), images in zip(chosen.items(), pictures_in(places), strict=True):
+        rows += _train(folder, wnid, name, images, val_per_class, seed)
     rows += [row for row in _test(folder, listed) if row["wnid"] in chosen]
     table = pd.DataFrame(rows)
     table[["width", "height"]], defects = examined(folder, table["path"])
@@ -95,14 +103,20 @@ def _classes(folder: Path) -> dict[str, str]:
         if wnid not in words:
             raise UserError(f"{place}: words.txt does not name {wnid!r}{near_matches(wnid, words)}")
         classes[wnid] = words[wnid]
-    for found in sorted((folder / "train").glob("[!.]*/")):
-        check_class(found.name, classes, str(found), "wnids.txt")
+    for entry in entries(folder / "train"):
+        if entry.is_dir():
+            check_class(entry.name, classes, entry.path, "wnids.txt")
     return dict(sorted(classes.items()))
 
 
-def _train(folder: Path, wnid: str, name: str, val_per_class: int, seed: int) -> list[dict]:
-    """The rows of one class, in the order of the image ids; `val_per_class` of them are val."""
-    images = jpegs(folder / "train" / wnid / "images")
+def _train(
+    folder: Path, wnid: str, name: str, images: dict[str, str], val_per_class: int, seed: int
+) -> list[dict]:
+    """The rows of one class, in the order of the image ids; `val_per_class` of them are val.
+
+    Args:
+        images: the names of the class's files by their stems.
+    """
     if len(images) <= val_per_class:
         raise UserError(
             f"class {wnid} ({name}) has {len(images)} images in train/{wnid}/images of {folder}, "
@@ -111,7 +125,7 @@ def _train(folder: Path, wnid: str, name: str, val_per_class: int, seed: int) ->
         )
     boxes = folder / "train" / wnid / f"{wnid}_boxes.txt"
     rows = [
-        _row(f"train/{wnid}/images", place, fields, "train", wnid, fields[1:])
+        _row(f"train/{wnid}/images", images, place, fields, "train", wnid, fields[1:])
         for place, fields in _fields(boxes, "name xmin ymin xmax ymax")
     ]
     _check_boxed(images, rows, boxes)
@@ -123,11 +137,12 @@ def _train(folder: Path, wnid: str, name: str, val_per_class: int, seed: int) ->
 def _test(folder: Path, classes: dict[str, str]) -> list[dict]:
     """The rows of the official validation images, in the order of the image ids."""
     annotations = folder / "val" / "val_annotations.txt"
+    [images] = pictures_in([folder / "val" / "images"])
     rows = []
     for place, fields in _fields(annotations, "name wnid xmin ymin xmax ymax"):
         check_class(fields[1], classes, place, "wnids.txt")
-        rows.append(_row("val/images", place, fields, "test", fields[1], fields[2:]))
-    _check_boxed(jpegs(folder / "val" / "images"), rows, annotations)
+        rows.append(_row("val/images", images, place, fields, "test", fields[1], fields[2:]))
+    _check_boxed(images, rows, annotations)
     return sorted(rows, key=lambda row: row["image"])
 
 
@@ -143,18 +158,25 @@ def _fields(path: Path, columns: str) -> list[tuple[str, list[str]]]:
 
 
 def _row(
-    images: str, place: str, fields: list[str], split: str, wnid: str, corners: list[str]
+    folder: str,
+    images: dict[str, str],
+    place: str,
+    fields: list[str],
+    split: str,
+    wnid: str,
+    corners: list[str],
 ) -> dict:
-    name = fields[0]
+    """The row of an image and its box; its file is found whatever its name ends in."""
+    image = Path(fields[0]).stem
+    path = f"{folder}/{images.get(image, fields[0])}"
     box = dict(zip(BOX_COLUMNS[2:], whole_numbers(place, corners), strict=True))
-    row = {"image": Path(name).stem, "path": f"{images}/{name}", "split": split, "wnid": wnid}
-    return row | box
+    return {"image": image, "path": path, "split": split, "wnid": wnid} | box
 
 
-def _check_boxed(images: list[str], rows: list[dict], annotations: Path) -> None:
+def _check_boxed(images: dict[str, str], rows: list[dict], annotations: Path) -> None:
     boxed = {row["image"] for row in rows}
-    for name in images:
-        if Path(name).stem not in boxed:
+    for image, name in images.items():
+        if image not in boxed:
             raise UserError(
                 f"image {name} has no box in {annotations}; give it a line there or remove it"
             )
