@@ -2,11 +2,15 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-STUDY ?=
-A ?=
-B ?=
-FOLDER ?=
-PHOTOS ?=
+# What a person hands over is data: as these values are, make expands nothing in them, and recipes
+# take them from the environment ("$$STUDY"), so that the shell expands nothing either. Only leading
+# blanks are lost, and `make 'STUDY:=…'` is make's own language.
+override STUDY := $(value STUDY)
+override A := $(value A)
+override B := $(value B)
+override FOLDER := $(value FOLDER)
+override PHOTOS := $(value PHOTOS)
+export STUDY A B FOLDER PHOTOS
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 
@@ -24,7 +28,7 @@ setup: | $(UV) ## install everything into .venv, as uv.lock pins it
 
 repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir its images
 	$(if $(FOLDER),$(if $(STUDY),,$(error FOLDER needs STUDY=name, the study whose images are there)))
-	$(if $(STUDY),$(RUN) camloc use $(STUDY) $(if $(FOLDER),--folder "$(FOLDER)"))
+	$(if $(STUDY),$(RUN) camloc use $(if $(FOLDER),"--folder=$$FOLDER") -- "$$STUDY")
 	$(RUN) camloc check --keys
 	$(RUN) dvc repro
 
@@ -40,7 +44,7 @@ test-notebooks: setup
 
 compare: setup ## one page of two revisions with their differences: A=commit, branch or experiment, B=…
 	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))
-	$(RUN) camloc compare "$(A)" "$(B)"
+	$(RUN) camloc compare -- "$$A" "$$B"
 
 pages: setup ## open every page of the finished report in headless Chromium and check it
 	CAMLOC_REPORT=reports $(RUN) pytest tests/test_pages.py
@@ -50,7 +54,7 @@ lab: setup ## open JupyterLab on the notebooks
 
 notebooks: setup ## run the notebooks on the smoke study and keep their outputs, for nbval
 	rm -rf data/smoke
-	$(RUN) camloc strip
+	$(RUN) camloc prepare
 	TQDM_DISABLE=1 $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute \
 		--ExecutePreprocessor.record_timing=False --output-dir notebooks data/notebooks/*.ipynb
 
@@ -61,12 +65,12 @@ lint: setup ## check style
 bench: setup ## print the benchmarks, as ratios within one run; PHOTOS=dir for decoding real files
 	$(RUN) python benchmarks/throughput.py
 	$(RUN) python benchmarks/scaling.py
-	$(RUN) python benchmarks/input.py $(if $(PHOTOS),--photos "$(PHOTOS)")
+	$(RUN) python benchmarks/input.py $(if $(PHOTOS),"--photos=$$PHOTOS")
 	$(RUN) python benchmarks/evaluation.py
 
 cost: setup ## hours that a study takes on this machine, from measured rates: STUDY=name
 	$(if $(STUDY),,$(error cost needs STUDY=name, a study in params/))
-	$(RUN) python benchmarks/cost.py "$(STUDY)"
+	$(RUN) python benchmarks/cost.py -- "$$STUDY"
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots)

@@ -1,7 +1,10 @@
 """Two revisions side by side: by hand, and from a small repository."""
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from camloc import cli
 from camloc.compare import Revision, changed_params, differences
 
 ERROR = "loc_err_top1"
+DVC = (sys.executable, "-m", "dvc")
 
 
 def revision(errors: dict[str, list[float]] | None, data: str = "same") -> Revision:
@@ -117,3 +121,85 @@ def test_revision_that_is_unknown_or_empty_is_refused(repository, capsys, revisi
     assert cli.main(["compare", *revisions]) == 2
     assert message in capsys.readouterr().err
     assert not (repository / "reports" / "compare.html").exists()
+
+
+def refusal(capsys, *revisions: str) -> str:
+    """What `camloc compare` prints: one line, of which the caller looks at the end."""
+    assert cli.main(["compare", *revisions]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    return printed
+
+
+@pytest.mark.parametrize("revision", ["", "\n", "--help", "HEAD:params.yaml", "\udcff"])
+def test_what_names_no_revision_is_refused_in_one_line(repository, capsys, revision):
+    printed = refusal(capsys, "--", revision, "workspace")
+    assert f"revision {revision!r}" in printed
+    assert "give a commit, a branch, an experiment" in printed
+
+
+def test_folder_without_git_has_nothing_to_compare(repository, capsys):
+    shutil.rmtree(repository / ".git")
+    printed = refusal(capsys, "HEAD", "workspace")
+    assert f"({repository} is not a git repository); run `git init` there; " in printed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to somebody else")
+def test_somebody_elses_repository_is_told_how_to_trust_it(repository, capsys):
+    for path in (repository, *repository.rglob("*")):
+        os.chown(path, 12345, 12345)
+    printed = refusal(capsys, "HEAD", "workspace")
+    assert "is not owned by current user); if you trust its owner, run `git config" in printed
+    assert printed.endswith(f"--add safe.directory {repository}`\n")
+
+
+def test_remote_of_the_users_own_configuration_that_is_not_there(
+    repository, capsys, tmp_path_factory, monkeypatch
+):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(home))
+    (home / "config").write_text("[core]\nremote = nowhere\n")
+    assert refusal(capsys, "HEAD", "workspace") == (
+        "camloc: DVC's configuration names the remote 'nowhere', which is not there; run `dvc "
+        "remote add --local nowhere URL`, or `dvc config --global --unset core.remote`\n"
+    )
+    subprocess.run([*DVC, "config", "--local", "core.remote", "elsewhere"], check=True)
+    assert "`dvc config --local --unset core.remote`" in refusal(capsys, "HEAD", "workspace")
+    for name in ("nowhere", "elsewhere"):
+        subprocess.run([*DVC, "remote", "add", "--quiet", "--local", name, str(home)], check=True)
+    assert cli.main(["compare", "HEAD", "workspace"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("reports/metrics.json", "{", "reports/metrics.json of revision 'workspace' is damaged ("),
+        (
+            "reports/metrics.json",
+            "[1]",
+            "reports/metrics.json of revision 'workspace' is damaged (",
+        ),
+        ("params.yaml", "a: [", "params.yaml of revision 'workspace' is not valid YAML (line 1: "),
+        (
+            "params.yaml",
+            "a: &a [*a]",
+            "params.yaml of revision 'workspace': line 1, 'a: &a [*a]', is",
+        ),
+    ],
+)
+def test_damaged_file_of_a_revision_is_named(repository, capsys, file, text, message):
+    (repository / file).write_text(text)
+    assert message in refusal(capsys, "HEAD", "workspace")
+
+
+def test_damaged_results_in_the_cache_are_named(repository, capsys):
+    (repository / "params.yaml").write_text("models: {net: {}}\nevaluate: {split: test}\n")
+    path = repository / "data" / "evaluation" / "net" / "test-net.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1 and no more")
+    assert "data/evaluation/net/test-net.parquet is damaged" in refusal(capsys, "HEAD", "workspace")
+
+
+def test_sections_of_another_kind_are_compared_as_values(repository, capsys):
+    (repository / "params.yaml").write_text("models: none\nevaluate: [1]\n")
+    assert cli.main(["compare", "HEAD", "workspace"]) == 0

@@ -4,10 +4,13 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
 
-from camloc import cli, params
+from camloc import cli, networks, params
 from camloc.errors import UserError, near_matches
 
 READY = Path(__file__).parents[1] / "params"
@@ -237,6 +240,240 @@ def test_file_that_is_no_tree_is_refused(tmp_path, text, message):
         params.load(tmp_path / "params.yaml")
 
 
+GREATEST_SEED = 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    "key", ["seed", "originals__googlenet__seed", "models__googlenet_gap__seed"]
+)
+def test_seed_is_one_that_everything_takes(tmp_path, key):
+    """What draws pictures for figures is NumPy's RandomState, behind pandas' `sample`."""
+    where = key.replace("__", ".").replace("_gap", "-gap")
+    assert refusal(tmp_path, **{key: 2**32}) == (
+        f"params.yaml: {where}: Input should be less than 4294967296, not 4294967296"
+    )
+    tree = smoke()
+    put(tree, where, GREATEST_SEED)
+    YAML().dump(tree, tmp_path / "params.yaml")
+    params.load(tmp_path / "params.yaml")
+
+
+def test_the_greatest_seed_seeds_all_generators():
+    pd.Series([1, 2]).sample(frac=1, random_state=GREATEST_SEED)
+    np.random.default_rng([GREATEST_SEED, 3])
+    torch.Generator().manual_seed(GREATEST_SEED)
+    with pytest.raises(ValueError, match="2\\*\\*32 - 1"):
+        pd.Series([1, 2]).sample(frac=1, random_state=GREATEST_SEED + 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("originals.googlenet.width", float("inf"), "Input should be a finite number, not inf"),
+        ("originals.googlenet.width", float("nan"), "Input should be a finite number, not nan"),
+        (
+            "originals.googlenet.width",
+            1e9,
+            "Input should be less than or equal to 16, not 10000000",
+        ),
+        (
+            "models.googlenet-gap.convs",
+            [10**30],
+            "Input should be less than or equal to 65536, not",
+        ),
+        ("models.googlenet-gap.convs", [8] * 65, "List should have at most 64 items"),
+        ("models.googlenet-gap.groups", 10**6, "Input should be less than or equal to 65536"),
+        ("training.epochs", 10**12, "Input should be less than or equal to 1000000"),
+        ("training.epochs", float("inf"), "Input should be a finite number, not inf"),
+        ("training.batch", 10**9, "Input should be less than or equal to 1048576"),
+        ("training.accumulate", 10**9, "Input should be less than or equal to 1048576"),
+        ("training.step_epochs", 10**12, "Input should be less than or equal to 1000000"),
+        ("training.lr", 1e300, "Input should be less than or equal to 1000, not 1e+300"),
+        ("training.lr", float("nan"), "Input should be a finite number, not nan"),
+        ("training.weight_decay", float("inf"), "Input should be a finite number, not inf"),
+        ("training.label_smoothing", float("nan"), "Input should be a finite number, not nan"),
+        ("training.checkpoint_minutes", float("inf"), "Input should be a finite number, not inf"),
+        ("loading.size", 10**6, "Input should be less than or equal to 4096, not 1000000"),
+        ("loading.resize", 40_000, "Input should be less than or equal to 4096, not 40000"),
+        ("loading.workers", 10**6, "Input should be less than or equal to 1024, not 1000000"),
+        ("loading.memory_gb", float("inf"), "Input should be a finite number, not inf"),
+        ("cams.saliency_cell", 10**6, "Input should be less than or equal to 4096, not 1000000"),
+        ("cams.batch", 10**9, "Input should be less than or equal to 1048576"),
+        (
+            "cams.top",
+            10**9,
+            "Value error, must be a whole number from 1 to 65536, or all, not 1000",
+        ),
+        ("cams.top", float("nan"), "Value error, must be a whole number from 1 to 65536, or all,"),
+        ("devices", 0, "Value error, must be a whole number from 1 to 1024, or auto, not 0"),
+        ("devices", 10**6, "Value error, must be a whole number from 1 to 1024, or auto, not 1"),
+        ("threads", "many", "Value error, must be a whole number from 1 to 1024, or auto, not 'm"),
+        ("nodes", 10**6, "Input should be less than or equal to 1024, not 1000000"),
+        ("data.train", 10**12, "Input should be less than or equal to 100000000"),
+        ("boxes.threshold", float("nan"), "Input should be a finite number, not nan"),
+        ("evaluate.iou", float("inf"), "Input should be a finite number, not inf"),
+        (
+            "models.googlenet-gap.cut",
+            "x" * 300,
+            "String should have at most 200 characters, not 'x",
+        ),
+        ("study", "../../home", "'../../home' names no study: use letters and digits, behind the"),
+    ],
+)
+def test_number_that_no_study_has_is_named_with_its_bound(tmp_path, path, value, message):
+    tree = smoke()
+    put(tree, path, value)
+    YAML().dump(tree, tmp_path / "params.yaml")
+    with pytest.raises(UserError) as error:
+        params.load(tmp_path / "params.yaml")
+    at = rf"params\.yaml: {re.escape(path)}(\.0)?: "
+    assert re.match(at + re.escape(message), str(error.value)), error.value
+    assert "\n" not in str(error.value) and len(str(error.value)) < 200
+
+
+def test_network_whose_name_no_file_can_have_is_refused(tmp_path):
+    message = refusal(tmp_path, originals={"n" * 101: {}, "googlenet": {}, "alexnet": {}})
+    assert message.endswith(
+        " names no network: use letters, digits, - and _, 100 at most; backprop-… is taken"
+    )
+
+
+NINE = ", ".join(["*{0}"] * 9)
+
+
+def bomb(link: str) -> str:
+    """Nine lines of aliases of aliases, that stand for 9^9 values."""
+    lines = ["a: &a {x: 1}"]
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} " + link.format(NINE.format(before)))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            bomb("[{}]"),
+            "line 5, 'e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]', and what is above it",
+        ),
+        (bomb("{{<<: [{}]}}"), "stand for more than 10,000 values"),
+        ("a: &a [*a]\n", "line 1, 'a: &a [*a]', is nested more than 20 levels deep"),
+        (
+            "a: " + "[" * 900 + "]" * 900,
+            "]]]]]]]]', is nested more than 20 levels deep",
+        ),
+        ("a: " + "{a: " * 900 + "}" * 900, "is nested more than 20 levels deep"),
+        ("a: " + "[" * 40_000, "is nested more than 20 levels deep"),
+        (
+            "seed: " + "1" * 10**6,
+            "1', has 1,000,006 of the file's 1,000,006 characters; a study has",
+        ),
+        ("x: 1\nseed: " + "1" * 5000, "1', holds a value of 5,000 characters; give at most 1,000"),
+        ("a: [" + "1, " * 15_000 + "]", "stand for more than 10,000 values"),
+        ("a: *b\n", "is not valid YAML (line 1: found undefined alias 'b')"),
+        ("a: 1\n\tb: 2\n", "is not valid YAML (line 2: found character '\\t' that cannot start"),
+        ("seed: 2001-99-99\n", "is not valid YAML (month must be in 1..12)"),
+        ("a: !!python/object:os.system x\n", "could not determine a constructor for the tag"),
+        ("a: \x00\n", "is not valid YAML (unacceptable character #x0000"),
+        ("? {a: 1}\n: 2\n", "is not valid YAML (line 1: found unhashable key)"),
+    ],
+    ids=range(15),
+)
+def test_text_that_stands_for_more_than_a_study_is_refused_unread(tmp_path, text, message):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        params.load(tmp_path / "params.yaml")
+    assert f"{tmp_path}/params.yaml" in str(error.value) and message in str(error.value)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_long_values_and_many_keys_do_not_fill_the_screen(tmp_path):
+    tree = smoke() | {"k" * 900: 1, "seed": int("9" * 900)} | {f"x{i}": 1 for i in range(1000)}
+    YAML().dump(tree, tmp_path / "params.yaml")
+    with pytest.raises(UserError) as error:
+        params.load(tmp_path / "params.yaml")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 21 and lines[-1] == "params.yaml: and more"
+    assert max(map(len, lines)) < 250
+
+
+def test_anchors_and_merge_keys_are_read(tmp_path):
+    text = (READY / "demo.yaml").read_text()
+    text = text.replace("training:\n", "training: &recipe\n").replace(
+        "finetune:\n", "finetune:\n  <<: *recipe\n"
+    )
+    (tmp_path / "params.yaml").write_text(text.replace("  epochs: 4\n", ""))
+    study = params.load(tmp_path / "params.yaml")
+    assert study.finetune.epochs == study.training.epochs == 5
+
+
+def test_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
+    text = (READY / "demo.yaml").read_text().partition("\n\n")[2]  # without the comment at the top
+    assert text.startswith("study: demo")
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "params.yaml").write_text(text, encoding=encoding)
+        assert params.load(tmp_path / "params.yaml").study == "demo"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"study: caf\xe9\n", "params.yaml is not text in UTF-8"),
+        (bytes(range(256)), "params.yaml is not text in UTF-8"),
+        (None, "params.yaml cannot be read"),
+    ],
+)
+def test_params_that_are_no_text_are_refused(tmp_path, content, message):
+    """None: a folder."""
+    path = tmp_path / "params.yaml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        params.load(path)
+
+
+def test_damaged_params_are_read_or_refused(tmp_path):
+    """Bytes flipped, put in, taken out and repeated, and the file cut short."""
+    rng = np.random.default_rng(0)
+    whole, path = (READY / "demo.yaml").read_bytes(), tmp_path / "params.yaml"
+    refused = 0
+    for _ in range(60):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 8)):
+            at, length = rng.integers(len(content)), rng.integers(1, 20)
+            piece = rng.integers(256, size=length).astype(np.uint8).tobytes()
+            change = [piece, b"", content[at : at + length] * 3, b"\t&*[{:-!|>%@`'\"\n"[:length]]
+            content[at : at + length] = change[rng.integers(4)]
+        path.write_bytes(
+            content[: rng.integers(1, len(content))] if rng.random() < 0.1 else content
+        )
+        try:
+            params.load(path)
+        except UserError as error:
+            assert "params.yaml" in str(error)
+            refused += 1
+    assert refused > 30
+
+
+def test_a_tilde_is_the_users_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert params.TinyImageNet(source="tiny-imagenet", folder="~/a").folder == tmp_path / "a"
+    assert params.CUB(source="cub", folder="~").folder == tmp_path
+    given = params.ILSVRC(source="ilsvrc", folder="~/tars", unpack_to="~/un packed")
+    assert (given.folder, given.unpack_to) == (tmp_path / "tars", tmp_path / "un packed")
+    assert params.Weights(source="path", path="~/w.pth").path == tmp_path / "w.pth"
+    assert params.Weights(source="torchvision", folder="~/w").folder == tmp_path / "w"
+    assert given.model_dump(mode="json")["folder"] == str(tmp_path / "tars")  # as stages get it
+
+
+@pytest.mark.parametrize("folder", ["", "  ", "a\0b", "~nobody-of-this-name/a"])
+def test_folder_that_cannot_be_is_refused(tmp_path, folder):
+    data = {"source": "ilsvrc", "folder": folder}
+    message = refusal(tmp_path, data=data, evaluate__split="val")
+    assert re.match(
+        r"params.yaml: data.folder: Value error, (must be the path|names nothing)", message
+    )
+
+
 def test_missing_params_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"params\.yaml is missing; `git checkout params\.yaml`"):
         params.load(tmp_path / "params.yaml")
@@ -333,7 +570,8 @@ def test_check_ends_with_code_2_and_one_message(repository, capsys, changes, mes
 
 def test_check_finds_folders_and_files_from_the_repositorys_root(repository, capsys):
     (repository / "images").mkdir()
-    (repository / "weights.pth").touch()
+    thin = networks.whole("googlenet", 2, width=0.125)
+    torch.save(thin.state_dict(), repository / "weights.pth")
     changes = {
         "data": {"source": "tiny-imagenet", "folder": "images"},
         "originals__googlenet__weights": {"source": "path", "path": "weights.pth"},
@@ -402,3 +640,26 @@ def test_use_sets_the_folder_and_keeps_the_comments(repository):
 def test_use_refuses_a_folder_for_images_made_on_the_spot(repository):
     with pytest.raises(UserError, match="study demo makes its own images; leave out the folder"):
         params.use("demo", repository, folder="/data")
+
+
+@pytest.mark.parametrize("folder", ["", "~nobody-of-this-name/a"])
+def test_use_refuses_a_folder_that_cannot_be(repository, folder):
+    before = (repository / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match=f"folder '{folder}' (must be the path|names nothing)"):
+        params.use("tiny-imagenet", repository, folder=folder)
+    assert (repository / "params.yaml").read_bytes() == before
+
+
+def test_use_keeps_params_that_are_no_text(repository):
+    (repository / "params.yaml").write_bytes(b"\xff\xfe\xfd")
+    params.use("demo", repository)
+    assert (repository / "params.yaml.old").read_bytes() == b"\xff\xfe\xfd"
+    assert params.load(repository / "params.yaml").study == "demo"
+
+
+def test_use_leaves_a_folder_of_that_name_alone(repository):
+    (repository / "params.yaml").unlink()
+    (repository / "params.yaml").mkdir()
+    with pytest.raises(UserError, match=r"params\.yaml cannot take the study demo \(.*directory"):
+        params.use("demo", repository)
+    assert [path.name for path in repository.glob("params.yaml*")] == ["params.yaml"]

@@ -8,14 +8,15 @@ from pathlib import Path
 import pandas as pd
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
-from dvc.scm import RevError, SCMError
+from dvc.scm import RevError
 from dvc_data.index import DataIndexError
-from ruamel.yaml import YAML
 
 from camloc import charts, figures, predictions, tables
-from camloc.errors import UserError
+from camloc.errors import UserError, refusing
 from camloc.metrics import ERRORS, bootstrap, interval, resampled_means
 from camloc.report import filled
+from camloc.surroundings import check_remote, told
+from camloc.trees import read_tree, shown
 
 WORKSPACE = "workspace"
 MISSING = (FileNotFoundError, DvcException, DataIndexError)  # what is not in the cache raises
@@ -46,38 +47,48 @@ def read_revision(root: Path, name: str) -> Revision:
     Raises:
         UserError: there is no such revision, or it holds no results.
     """
-    try:
-        files = DVCFileSystem(str(root), rev=None if name == WORKSPACE else name)
-        rows = json.loads(files.read_text(METRICS))
-        params = YAML(typ="safe").load(files.read_text("params.yaml"))
-    except RevError:
-        raise UserError(
-            f"no revision {name!r}; give a commit, a branch, an experiment (`dvc exp show` lists "
-            f"them) or `{WORKSPACE}`"
-        ) from None
-    except SCMError as error:
-        raise UserError(f"{root} has no revisions to compare: {error}") from None
-    except FileNotFoundError:
-        raise UserError(
-            f"revision {name!r} holds no {METRICS}; run `make repro` there and commit, or use "
-            "`dvc exp run`"
-        ) from None
-    return Revision(name, params, rows, *_cached(files, params, rows))
+    which = f"a commit, a branch, an experiment (`dvc exp show` lists them) or `{WORKSPACE}`"
+    with refusing(f"revision {shown(name)} cannot be read", f"give {which}"), told(root):
+        check_remote(root)
+        if not name:  # DVC would take the working tree
+            raise UserError(f"no revision {name!r}; give {which}")
+        try:
+            files = DVCFileSystem(str(root), rev=None if name == WORKSPACE else name)
+            metrics, declared = (files.read_text(file) for file in (METRICS, "params.yaml"))
+        except RevError:
+            raise UserError(f"no revision {shown(name)}; give {which}") from None
+        except FileNotFoundError:
+            raise UserError(
+                f"revision {shown(name)} holds no {METRICS}; run `make repro` there and commit, "
+                "or use `dvc exp run`"
+            ) from None
+    with refusing(f"{METRICS} of revision {shown(name)} is damaged", "run it again"):
+        rows = {row: dict(errors) for row, errors in json.loads(metrics).items()}
+    params = read_tree(declared, f"params.yaml of revision {shown(name)}")
+    return Revision(name, params, rows, *_cached(files, params))
 
 
-def _cached(files: DVCFileSystem, params: dict, rows: dict) -> tuple[dict, str | None]:
+def _cached(files: DVCFileSystem, params: dict) -> tuple[dict, str | None]:
     """Errors image by image and the data set's fingerprint, as far as DVC has them."""
-    split = params.get("evaluate", {}).get("split")
+    evaluate, originals, models = (_section(params, n) for n in ("evaluate", "originals", "models"))
+    split = evaluate.get("split")
     fingerprint, images = None, {}
     with suppress(*MISSING):
         fingerprint = f"{split} of {files.read_text('data/manifest/dataset.json')}"
-    for name in {**params.get("originals", {}), **params.get("models", {})}:
+    for name in {**originals, **models}:
         for method in predictions.METHODS:
             row = predictions.row_name(name, method)
             path = f"data/evaluation/{name}/{split}-{row}.parquet"
-            with suppress(*MISSING), files.open(path) as file:
+            damaged = refusing(f"{path} is damaged, here or in DVC's cache", "delete it, run again")
+            with suppress(*MISSING), files.open(path) as file, damaged:
                 images[row] = pd.read_parquet(file).set_index("image")
     return images, fingerprint
+
+
+def _section(params: dict, name: str) -> dict:
+    """A section of another revision's params.yaml; empty where it is none."""
+    section = params.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def changed_params(a: dict, b: dict) -> pd.DataFrame:

@@ -1,4 +1,8 @@
-"""params.yaml as a typed tree: unknown keys and wrong types are refused by name."""
+"""params.yaml as a typed tree: unknown keys, wrong types and absurd sizes are refused by name.
+
+The bounds of numbers are far beyond what any study needs: they catch slips, and what would fill the
+memory or run for years.
+"""
 
 import io
 import itertools
@@ -9,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,25 +23,65 @@ from pydantic import (
     ValidationError,
 )
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from camloc.errors import UserError, near_matches
+from camloc.errors import UserError, near_matches, reason
+from camloc.files import read_text, replacing_file
+from camloc.trees import read_tree, shown
 
-NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # it goes into file names, commands and DVC's keys
+NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"  # in file names, commands and DVC's keys
+STUDY_NAME = r"\w[\w .-]{0,99}"  # of a folder, too
+PROBLEMS = 20  # that a message lists
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's RandomState, which pandas has, takes these
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[PositiveInt, Field(le=4_096)]  # of a picture, in pixels
+Units = Annotated[PositiveInt, Field(le=65_536)]  # of a layer
+Images = Annotated[PositiveInt, Field(le=10**8)]
+Batch = Annotated[PositiveInt, Field(le=2**20)]
+Epochs = Annotated[int, Field(ge=0, le=10**6)]
+Processes = Annotated[int, Field(ge=0, le=1_024)]  # or machines, devices, threads
+
+
+def _number_or(word: str, most: int) -> BeforeValidator:
+    """A whole number from 1 to `most`, or the word: one message, where a union has one for each."""
+
+    def check(value: Any) -> Any:
+        if value != word and not (type(value) is int and 1 <= value <= most):
+            raise ValueError(f"must be a whole number from 1 to {most}, or {word}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _in_full(path: Any) -> Any:
+    """A path in which `~` is the user's home."""
+    if not isinstance(path, str):
+        return path
+    if not path.strip() or "\0" in path:
+        raise ValueError("must be the path of a file or folder; leave it out for none")
+    try:
+        path.encode()
+        return Path(path).expanduser()
+    except (RuntimeError, UnicodeEncodeError) as error:  # ~name of nobody here, half a character
+        raise ValueError(f"names nothing that can be: {reason(error)}") from None
+
+
+Place = Annotated[Path, BeforeValidator(_in_full)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=200, str_min_length=1
+    )
 
 
 class Shapes(Section):
     """The offline data set, drawn from the study's seed."""
 
     source: Literal["shapes"]
-    train: PositiveInt
-    val: PositiveInt
-    test: PositiveInt
+    train: Images
+    val: Images
+    test: Images
 
 
 class TinyImageNet(Section):
@@ -48,9 +91,9 @@ class TinyImageNet(Section):
     """
 
     source: Literal["tiny-imagenet"]
-    folder: Path | None = None
+    folder: Place | None = None
     classes: list[str] | None = None
-    val_per_class: PositiveInt = 50
+    val_per_class: Images = 50
 
 
 class CUB(Section):
@@ -60,9 +103,9 @@ class CUB(Section):
     """
 
     source: Literal["cub"]
-    folder: Path | None = None
+    folder: Place | None = None
     classes: list[str] | None = None
-    val_per_class: PositiveInt = 5
+    val_per_class: Images = 5
 
 
 class ILSVRC(Section):
@@ -72,8 +115,8 @@ class ILSVRC(Section):
     """
 
     source: Literal["ilsvrc"]
-    folder: Path
-    unpack_to: Path | None = None
+    folder: Place
+    unpack_to: Place | None = None
 
 
 class Loading(Section):
@@ -84,10 +127,10 @@ class Loading(Section):
     `unreadable` stops the training, or the next one takes its place.
     """
 
-    size: PositiveInt
-    resize: PositiveInt
-    workers: Annotated[int, Field(ge=0)] = 0
-    memory_gb: NonNegativeFloat = 1.0
+    size: Side
+    resize: Side
+    workers: Processes = 0
+    memory_gb: Annotated[NonNegativeFloat, Field(le=10**6)] = 1.0
     decode: Literal["workers", "device"] = "workers"
     unreadable: Literal["stop", "skip"] = "stop"
     copies: bool = False
@@ -100,19 +143,19 @@ class Training(Section):
     are added.
     """
 
-    epochs: Annotated[int, Field(ge=0)]
-    batch: PositiveInt
+    epochs: Epochs
+    batch: Batch
     optimizer: Literal["sgd", "adamw"]
     schedule: Literal["step", "one-cycle"]
-    lr: PositiveFloat
-    weight_decay: NonNegativeFloat
+    lr: Annotated[PositiveFloat, Field(le=1_000)]
+    weight_decay: Annotated[NonNegativeFloat, Field(le=1_000)]
     momentum: Fraction = 0.9
-    step_epochs: PositiveInt = 30
+    step_epochs: Annotated[Epochs, Field(gt=0)] = 30
     label_smoothing: Fraction = 0.0
     precision: Literal["auto", "bf16", "fp16", "float32"] = "auto"
-    accumulate: PositiveInt = 1
+    accumulate: Batch = 1
     compile: bool = False
-    checkpoint_minutes: PositiveFloat = 10.0
+    checkpoint_minutes: Annotated[PositiveFloat, Field(le=10_000)] = 10.0
 
 
 class Weights(Section):
@@ -122,8 +165,8 @@ class Weights(Section):
     """
 
     source: Literal["torchvision", "scratch", "path"]
-    path: Path | None = None
-    folder: Path | None = None
+    path: Place | None = None
+    folder: Place | None = None
 
 
 def _from_word(weights: Any) -> Any:
@@ -139,8 +182,8 @@ class Original(Section):
     """A whole network; `gap` names the node it averages, where it ends in GAP by itself."""
 
     weights: Annotated[Weights, BeforeValidator(_from_word)] = Weights(source="scratch")
-    seed: Annotated[int, Field(ge=0)] | None = None
-    width: PositiveFloat = 1.0
+    seed: Seed | None = None
+    width: Annotated[PositiveFloat, Field(le=16)] = 1.0
     dropout: Fraction | None = None
     gap: str | None = None
     training: dict = {}
@@ -151,9 +194,9 @@ class Surgery(Section):
 
     backbone: str
     cut: str
-    convs: list[PositiveInt] = [1024]
+    convs: Annotated[list[Units], Field(max_length=64)] = [1024]
     pool: Literal["gap", "gmp"] = "gap"
-    groups: PositiveInt = 1
+    groups: Units = 1
     dropout: Fraction = 0.0
 
 
@@ -161,24 +204,18 @@ class Model(Surgery):
     """A network made by surgery; `training` overrides keys of the section `finetune`, `seed` the
     study's."""
 
-    seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Seed | None = None
     training: dict = {}
-
-
-def _classes_kept(top: int | str) -> int | str:
-    if top != "all" and (isinstance(top, str) or top < 1):
-        raise ValueError("must be a whole number from 1, or all")
-    return top
 
 
 class Cams(Section):
     """Which maps are stored: of the `top` predicted classes, or of all; `saliency` and `ten_crop`
     name the networks that get their gradient saliency and the CAMs of ten crops, too."""
 
-    top: Annotated[int | str, AfterValidator(_classes_kept)]
-    batch: PositiveInt
+    top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
+    batch: Batch
     saliency: list[str]
-    saliency_cell: PositiveInt
+    saliency_cell: Side
     ten_crop: list[str] = []
 
 
@@ -208,10 +245,11 @@ class Params(Section):
     """The whole study."""
 
     study: str
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
-    devices: PositiveInt | Literal["auto"]
-    nodes: PositiveInt
+    devices: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
+    nodes: Annotated[Processes, Field(gt=0)]
+    threads: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
     data: Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
     loading: Loading
     training: Training
@@ -247,19 +285,16 @@ def load(path: Path) -> Params:
         UserError: the file is missing or not YAML, a key is unknown, missing or of the wrong
             type, or one key contradicts another; the message names each such key.
     """
-    try:
-        tree = YAML(typ="safe").load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; `git checkout {path.name}` brings it back") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no parameters; see params/ for whole studies")
+    if not path.exists():
+        raise UserError(f"{path} is missing; `git checkout {path.name}` brings it back")
+    tree = read_tree(read_text(path), str(path))
     try:
         params = Params.model_validate(tree)
-        problems = list(_contradictions(params))
+        problems = list(itertools.islice(_contradictions(params), PROBLEMS + 1))
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
+        problems = [_explain(problem) for problem in error.errors()[: PROBLEMS + 1]]
+    if problems[PROBLEMS:]:
+        problems[PROBLEMS:] = ["and more"]
     if problems:
         raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
     return params
@@ -274,25 +309,30 @@ def use(study: str, root: Path, folder: str | None = None) -> str:
         What was done, for people.
 
     Raises:
-        UserError: no such study, or a folder for one whose images are made on the spot.
+        UserError: no such study, a folder for one whose images are made on the spot, or files
+            that cannot be read or written.
     """
     ready = {path.stem: path for path in (root / "params").glob("*.yaml")}
     if study not in ready:
-        raise UserError(f"no study {study!r} in params/{near_matches(study, ready)}")
-    text = ready[study].read_text(encoding="utf-8")
-    if folder is not None:
-        text = _with_folder(text, study, folder)
+        raise UserError(f"no study {shown(study)} in params/{near_matches(study, ready)}")
     target = root / "params.yaml"
-    done = f"params.yaml is now the study {study} (params/{study}.yaml)"
-    if target.is_file():
-        current = target.read_text(encoding="utf-8")
-        if current == text:
+    try:
+        contents = {name: path.read_bytes() for name, path in ready.items()}
+        content = contents[study]
+        if folder is not None:
+            content = _with_folder(content.decode(), study, folder).encode()
+        current = target.read_bytes() if target.exists() else None
+        if current == content:
             return f"params.yaml is the study {study} already"
-        if current not in (path.read_text(encoding="utf-8") for path in ready.values()):
+        done = f"params.yaml is now the study {study} (params/{study}.yaml)"
+        if current is not None and current not in contents.values():
             kept = _free_name(target.with_suffix(".yaml.old"))
             target.replace(kept)
             done += f"; the one before is kept as {kept.name}"
-    target.write_text(text, encoding="utf-8")
+        with replacing_file(target) as new:
+            new.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{target} cannot take the study {study} ({reason(error)})") from None
     return done
 
 
@@ -308,7 +348,10 @@ def _with_folder(text: str, study: str, folder: str) -> str:
     tree = yaml.load(text)
     if tree["data"]["source"] == "shapes":
         raise UserError(f"study {study} makes its own images; leave out the folder")
-    tree["data"]["folder"] = str(Path(folder).expanduser())
+    try:
+        tree["data"]["folder"] = str(_in_full(folder))
+    except ValueError as error:
+        raise UserError(f"folder {shown(folder)} {error}") from None
     stream = io.StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
@@ -316,6 +359,9 @@ def _with_folder(text: str, study: str, folder: str) -> str:
 
 def _contradictions(params: Params) -> Iterator[str]:
     networks = [*params.originals, *params.models]
+    if not re.fullmatch(STUDY_NAME, params.study):
+        rule = "use letters and digits, behind the first also spaces, - and ., 100 at most"
+        yield f"study: {shown(params.study)} names no study: {rule}"
     if not params.models:
         yield "models: declare at least one"
     if params.loading.resize < params.loading.size:
@@ -338,7 +384,8 @@ def _contradictions(params: Params) -> Iterator[str]:
                 yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
     for name in networks:
         if not re.fullmatch(NETWORK_NAME, name) or name.startswith("backprop-"):
-            yield f"{name!r} names no network: use letters, digits, - and _; backprop-… is taken"
+            rule = "use letters, digits, - and _, 100 at most; backprop-… is taken"
+            yield f"{shown(name)} names no network: {rule}"
     if params.data.source == "ilsvrc" and params.evaluate.split == "test":
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
     if params.data.source == "shapes" and params.cams.top != "all":
@@ -368,14 +415,20 @@ def _contradictions(params: Params) -> Iterator[str]:
 def _explain(problem: dict, top: type[Section] = Params) -> str:
     *parents, key = problem["loc"] or ("",)
     tags = parents[1:2] if parents[:1] == ["data"] else []  # pydantic names the source there
-    where = ".".join(str(part) for part in problem["loc"] if part not in tags)
+    where = ".".join(_name(part) for part in problem["loc"] if part not in tags)
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key{near_matches(str(key), _fields_at(top, parents))}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
     if problem["type"].startswith("union_tag"):
         return f"{where}: {problem['msg']}"
-    return f"{where}: {problem['msg']}, not {problem['input']!r}"
+    return f"{where}: {problem['msg']}, not {shown(problem['input'])}"
+
+
+def _name(key: object) -> str:
+    """A key for a message, as it stands in the file where that is short and can be printed."""
+    text = str(key)
+    return text if len(text) <= 60 and text.isprintable() else shown(text)
 
 
 def _fields_at(section: type[Section], path: list) -> list[str]:

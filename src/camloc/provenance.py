@@ -34,14 +34,39 @@ def versions() -> dict[str, str]:
 
 
 def commit(root: Path) -> str:
-    """The commit of the working tree, with a `+` where tracked files differ from it."""
-    head = _output("git", "-C", str(root), "rev-parse", "--short=10", "HEAD")
+    """The commit of the working tree, with a `+` where tracked files differ from it.
+
+    It does not depend on the user's configuration of git, on a hook's environment or on who owns
+    the files. Where there is none, the reason stands in brackets; a `?` where git cannot tell
+    whether files differ.
+    """
+    root = root.absolute()
+    around = (folder for folder in (root, *root.parents) if (folder / ".git").exists())
+    repository = next(around, None)
+    if repository is None:
+        return "no commit (not a git repository)"
+    if not shutil.which("git"):
+        return "unknown commit (git is not installed)"
+    head = _git(repository, root, "rev-parse", "--short=10", "HEAD")
     if not head:
-        return "no commit"
-    changed = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
-    written = ("reports/", "dvc.lock")  # by the pipeline: no change to what wrote it
-    own = [line for line in changed.splitlines() if not line[3:].startswith(written)]
-    return head + ("+" if own else "")
+        return "no commit (git finds none there)"
+    if _git(repository, root, "cat-file", "-e", "HEAD:./dvc.yaml") is None:
+        return "no commit (the git repository around holds other files)"
+    written = (":(exclude)reports", ":(exclude)dvc.lock")  # by the pipeline: not what made it
+    status = ("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+    changed = _git(repository, root, *status)
+    return head + ("?" if changed is None else "+" if changed else "")
+
+
+def _git(repository: Path, folder: Path, *command: str) -> str | None:
+    """What git prints in a folder of a repository; None where it fails.
+
+    Told where the repository is, git asks neither who owns it nor the environment.
+    """
+    at = (f"--git-dir={repository / '.git'}", f"--work-tree={repository}", "-C", str(folder))
+    settings = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.fileMode=false")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return _output("git", *at, *settings, *command, environment=own)
 
 
 def children_cost() -> tuple[float, float]:
@@ -63,13 +88,14 @@ def _processor() -> str:
 def _accelerators() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
-    return _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+    return (_output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()
 
 
-def _output(*command: str) -> str:
-    """What a command prints; nothing where it fails or is missing."""
+def _output(*command: str, environment: dict[str, str] | None = None) -> str | None:
+    """What a command prints; None where it fails or is missing."""
+    options = {"capture_output": True, "text": True, "timeout": 20, "env": environment}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, **options)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.rstrip("\n") if done.returncode == 0 else ""
+        return None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

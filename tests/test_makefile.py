@@ -1,0 +1,92 @@
+"""What a person hands to `make` arrives as it is, and nothing in it is run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = [
+    "demo; touch z",
+    "$(touch z)",
+    "$(shell touch z)",
+    "${shell touch z}",
+    "`touch z`",
+    '"; touch z; "',
+    "'; touch z; '",
+    "a b  c ",
+    "a\ntouch z",
+    "a\\\n\ttouch z",
+    "$HOME $$ $( ${ % # \\",
+    "--help",
+    "*",
+]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """The Makefile, and a `uv` that notes its arguments."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    stub = tmp_path / "uv"
+    note = "import json, sys; print(json.dumps(sys.argv[1:]), file=open('log', 'a'))"
+    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{note}" "$@"\n')
+    stub.chmod(0o755)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> list[list[str]]:
+    """What `make` had `uv` run, without `sync`; nothing else was made in the folder."""
+    before = {path.name for path in folder.iterdir()} | {"log"}
+    (folder / "log").unlink(missing_ok=True)
+    command = ["make", *arguments, f"UV={folder}/uv"]
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder)} | environment
+    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in folder.iterdir()} == before
+    calls = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    return [call[2:] for call in calls if call[:2] == ["run", "--frozen"]]
+
+
+@pytest.mark.parametrize("given", HOSTILE)
+def test_study_and_folder_arrive_as_they_are(folder, given):
+    expected = ["camloc", "use", f"--folder={given}", "--", given]
+    assert run(folder, "repro", f"STUDY={given}", f"FOLDER={given}")[0] == expected
+    assert run(folder, "cost", f"STUDY={given}") == [["python", "benchmarks/cost.py", "--", given]]
+
+
+@pytest.mark.parametrize("given", HOSTILE)
+def test_revisions_and_photos_arrive_as_they_are(folder, given):
+    assert run(folder, "compare", f"A={given}", f"B={given}!") == [
+        ["camloc", "compare", "--", given, f"{given}!"]
+    ]
+    assert ["python", "benchmarks/input.py", f"--photos={given}"] in run(
+        folder, "bench", f"PHOTOS={given}"
+    )
+
+
+@pytest.mark.parametrize("given", HOSTILE)
+def test_environment_is_as_harmless_as_the_command_line(folder, given):
+    assert run(folder, "repro", STUDY=given)[0] == ["camloc", "use", "--", given]
+
+
+def test_nothing_given_is_no_argument(folder):
+    assert run(folder, "repro", "STUDY=", "FOLDER=")[0] == ["camloc", "check", "--keys"]
+    assert ["python", "benchmarks/input.py"] in run(folder, "bench")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("repro", "FOLDER=a"), "FOLDER needs STUDY=name"),
+        (("compare", "A=a"), "compare needs A=… and B=…"),
+        (("cost",), "cost needs STUDY=name"),
+    ],
+)
+def test_argument_that_is_missing_is_named(folder, arguments, message):
+    command = ["make", *arguments, f"UV={folder}/uv"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2 and message in done.stderr
