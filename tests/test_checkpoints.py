@@ -156,6 +156,30 @@ def test_broken_checkpoint_is_refused_by_name(tmp_path, content):
         train(Checkpoint(path, {}))
 
 
+def test_every_flipped_bit_of_a_checkpoint_is_noticed(tmp_path):
+    path, rng = tmp_path / "checkpoint.pt", random.Random(0)
+    train(Checkpoint(path, {}))
+    content = path.read_bytes()
+    for _ in range(60):
+        place = rng.randrange(len(content))
+        changed = bytes([content[place] ^ 1 << rng.randrange(8)])
+        path.write_bytes(content[:place] + changed + content[place + 1 :])
+        with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read \(it is damaged"):
+            train(Checkpoint(path, {}), never)
+
+
+def test_checkpoint_without_a_digest_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    train(Checkpoint(path, {}))
+    path.write_bytes(path.read_bytes()[:-32])  # as earlier versions wrote it
+    with pytest.raises(UserError) as error:
+        train(Checkpoint(path, {}), never)
+    assert str(error.value) == (
+        f"checkpoint {path} cannot be read (it is damaged, or an earlier version of camloc wrote "
+        "it); delete it to train from the start"
+    )
+
+
 FULL = [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space left: iostream")]
 
 

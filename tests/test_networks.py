@@ -177,6 +177,43 @@ def test_file_of_another_network_is_refused(trained, tmp_path):
         networks.whole("shufflenet_v2_x1_0", 7, weights=path)
 
 
+def test_misfit_names_what_differs_in_one_line(trained, tmp_path):
+    path = write(tmp_path / "weights.pth", trained.state_dict() | {"fc.weight": torch.ones(7, 9)})
+    with pytest.raises(UserError) as error:
+        networks.whole(SMALL, 7, weights=path)
+    assert str(error.value) == (
+        f"weights file {path} does not fit the network (size mismatch for fc.weight: copying a "
+        "param with shape torch.Size([7, 9]) from checkpoint, the shape in current model is "
+        "torch.Size([7, 1024]).); give one of this backbone and width"
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_of_no_floating_point_numbers_are_refused(trained, tmp_path, dtype):
+    changed = trained.state_dict()
+    changed["conv1.0.weight"] = changed["conv1.0.weight"].to(dtype)
+    path = write(tmp_path / "weights.pth", changed)
+    with pytest.raises(UserError, match=rf"conv1\.0\.weight is of {dtype}, not of floating-point"):
+        networks.whole(SMALL, 7, weights=path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_taken(trained, tmp_path, dtype):
+    state = {key: value.to(dtype) for key, value in trained.state_dict().items()}
+    network = networks.whole(SMALL, 7, weights=write(tmp_path / "weights.pth", state))
+    assert network.fc.weight.dtype == torch.float32
+    assert torch.equal(network.fc.weight, trained.fc.weight.to(dtype).float())
+
+
+@pytest.mark.parametrize("shape", [(), (10**6, 1), (7, 1024, 1)])
+def test_head_of_another_shape_is_refused(trained, tmp_path, shape):
+    path = write(tmp_path / "weights.pth", trained.state_dict() | {"fc.weight": torch.ones(shape)})
+    with pytest.raises(
+        UserError, match=r"weights\.pth does not fit .*size mismatch for fc\.weight"
+    ):
+        networks.whole(SMALL, 7, weights=path)
+
+
 def test_missing_weights_file_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"none\.pth is missing; give a file, scratch or torchv"):
         networks.whole(SMALL, 7, weights=tmp_path / "none.pth")

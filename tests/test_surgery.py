@@ -1,6 +1,8 @@
 """Surgery: what is kept, what is new, and that the logits are the mean of the maps."""
 
 import json
+import random
+import re
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import camloc.surgery
 from camloc import networks, surgery
 from camloc.cam import class_activation_maps
 from camloc.errors import UserError
+from camloc.pretrained import digest
 
 
 @pytest.mark.parametrize(
@@ -250,6 +253,96 @@ def test_broken_network_file_is_refused(tmp_path):
     path.write_bytes(b"broken")
     with pytest.raises(UserError, match=r"broken\.safetensors"):
         surgery.load(path)
+
+
+SMALL = {"backbone": "alexnet", "width": 0.02, "dropout": None, "gap": None}
+
+
+def small(path, told=None, **changes):
+    """Write a thin AlexNet under a right digest, with something else in what it says of itself."""
+    torch.manual_seed(0)
+    state = networks.whole("alexnet", 3, width=0.02).state_dict()
+    told = told or {"original": SMALL, "surgery": None, "wnids": ["n1", "n2", "n3"]} | changes
+    sha256 = digest(state, json.dumps(told))
+    save_file(state, path, metadata={"camloc": json.dumps(told | {"sha256": sha256})})
+    return state
+
+
+def test_every_flipped_bit_of_a_network_file_is_noticed(tmp_path):
+    path, rng = tmp_path / "weights.safetensors", random.Random(0)
+    small(path)
+    surgery.load(path)
+    content = path.read_bytes()
+    for _ in range(60):
+        place = rng.randrange(len(content))
+        changed = bytes([content[place] ^ 1 << rng.randrange(8)])
+        path.write_bytes(content[:place] + changed + content[place + 1 :])
+        with pytest.raises(UserError, match=r"^network file .*weights\.safetensors .*; delete it"):
+            surgery.load(path)
+
+
+@pytest.mark.parametrize("part", ["declaration", "tensor"])
+def test_change_of_declaration_or_tensors_is_noticed(tmp_path, part):
+    """To a file that is as good as any to its reader."""
+    path = tmp_path / "weights.safetensors"
+    state = small(path)
+    _, told = surgery.load(path)
+    told["sha256"] = digest(state, json.dumps(told))
+    if part == "declaration":
+        told["wnids"] = ["n1", "n3", "n2"]
+    else:
+        state["classifier.6.bias"][1] += 1e-3
+    save_file(state, path, metadata={"camloc": json.dumps(told)})
+    with pytest.raises(UserError) as error:
+        surgery.load(path)
+    assert str(error.value) == (
+        f"network file {path} is damaged, or an earlier version of camloc wrote it: its SHA-256 is "
+        "not that of its tensors and declaration; delete it and run the stages again"
+    )
+
+
+def test_network_file_without_a_digest_is_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    told = {"original": SMALL, "surgery": None, "wnids": ["n1", "n2", "n3"]}
+    state = networks.whole("alexnet", 3, width=0.02).state_dict()
+    save_file(state, path, metadata={"camloc": json.dumps(told)})
+    with pytest.raises(UserError, match="or an earlier version of camloc wrote it: its SHA-256"):
+        surgery.load(path)
+
+
+@pytest.mark.parametrize("told", ["{", "null", "[1]", "7", "[" * 100_000])
+def test_declaration_that_is_none_is_refused(tmp_path, told):
+    path = tmp_path / "weights.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata={"camloc": told})
+    with pytest.raises(UserError, match=r"^network file .*weights\.safetensors is broken \("):
+        surgery.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"original": {"backbone": "alexnet", "width": 0.02, "dropout": None}}, "'gap'"),
+        ({"original": SMALL | {"backbone": "alexnett"}}, "unknown backbone 'alexnett'; did you"),
+        ({"surgery": {"cut": "features.11", "more": 1}}, "unexpected keyword argument 'more'"),
+        ({"surgery": {"cut": "features.11"}}, 'Missing key(s) in state_dict: "body.features.0.'),
+        ({"wnids": ["n1"]}, "size mismatch for classifier.6.weight: copying a param with shape"),
+        ({"told": {"camloc": 1}}, "'original'"),
+    ],
+)
+def test_declaration_of_another_network_is_refused(tmp_path, changes, message):
+    path = tmp_path / "weights.safetensors"
+    small(path, **changes)
+    start = f"network file {path} holds another network than it declares ("
+    with pytest.raises(UserError, match=f"^{re.escape(start)}.*{re.escape(message)}"):
+        surgery.load(path)
+
+
+def test_equal_networks_are_equal_files(tmp_path):
+    """Whatever order the format gives to mappings."""
+    network = surgery.from_declaration(SMALL, None, 3)
+    for i in range(9):
+        surgery.save(network, tmp_path / f"{i}.safetensors", {"original": SMALL, "surgery": None})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 def test_networks_with_cams_are_those_that_end_in_global_pooling():

@@ -7,8 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
@@ -16,11 +15,12 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from camloc import pretrained
 from camloc.distributed import gather, share
-from camloc.errors import UserError, reason
+from camloc.errors import UserError, reason, refusing
 from camloc.files import replacing_file
 
-_NO_CHECKPOINT = (KeyError, TypeError, ValueError)  # a file of something else
+_DIGEST = hashlib.sha256().digest_size  # bytes
 
 
 @dataclass
@@ -66,6 +66,9 @@ class State:
 class Checkpoint:
     """The checkpoint file of one training; it always holds a whole state.
 
+    The file is torch's, and its last 32 bytes are the SHA-256 of all before them: torch reads a
+    changed value as any other.
+
     Args:
         made_by: what the state depends on, as a flat mapping; a file made by something else is
             refused.
@@ -94,8 +97,9 @@ class Checkpoint:
             return True
         content = {"made_by": self.made_by, "random": random, "state": state.to_dict()}
         try:
-            with replacing_file(self.path) as new, new.open("wb") as file:
+            with replacing_file(self.path) as new, new.open("w+b") as file:
                 torch.save(content, file)
+                file.write(_digest_of(file, file.tell()))
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
@@ -132,14 +136,14 @@ class Checkpoint:
     def _read(self) -> dict | None:
         if not self.path.exists():
             return None
-        try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
-            return {key: saved[key] for key in ("made_by", "random", "state")}
-        except (OSError, UnpicklingError, EOFError, RuntimeError, *_NO_CHECKPOINT) as error:
-            raise UserError(
-                f"checkpoint {self.path} cannot be read ({reason(error)}); delete it to train from "
-                "the start"
-            ) from None
+        with refusing(
+            f"checkpoint {self.path} cannot be read", "delete it to train from the start"
+        ):
+            with self.path.open("rb") as file:
+                size = max(self.path.stat().st_size - _DIGEST, 0)
+                if _digest_of(file, size) != file.read():
+                    raise ValueError("it is damaged, or an earlier version of camloc wrote it")
+            return torch.load(self.path, map_location="cpu", weights_only=True)
 
     def _refuse_others(self, made_by: Mapping[str, Any]) -> None:
         differences = [
@@ -156,12 +160,8 @@ class Checkpoint:
 
 
 def digest(network: nn.Module) -> str:
-    """A hash of all values of a network, to tell one starting point from another."""
-    hashed = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        hashed.update(name.encode())
-        hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return hashed.hexdigest()[:16]
+    """A short hash of all values of a network, to tell one starting point from another."""
+    return pretrained.digest(network.state_dict())[:16]
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -171,6 +171,15 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else None
         found |= {f"{prefix}{key}": value} if inner is None else inner
     return found
+
+
+def _digest_of(file: BinaryIO, size: int) -> bytes:
+    """The SHA-256 of the first `size` bytes of a file, which is left behind them."""
+    hashed = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(min(size - file.tell(), 2**20)):
+        hashed.update(chunk)
+    return hashed.digest()
 
 
 def _random_states() -> dict:

@@ -8,17 +8,14 @@ import functools
 import math
 import re
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
-from camloc.errors import UserError, near_matches
-from camloc.pretrained import weights_file
+from camloc.errors import UserError, near_matches, refusing
+from camloc.pretrained import FLOATS, read_state, weights_file
 
 # No side branches: the auxiliary classifiers of the Inception family serve full-length training
 # from scratch only. And the change of input scale that torchvision's weights of that family want,
@@ -107,6 +104,11 @@ def check_pretrained(backbone: str, width: float) -> None:
         raise UserError(f"torchvision's weights of {backbone} need width 1.0, not {width}")
 
 
+def pretrained_url(backbone: str) -> str:
+    """Where torchvision publishes its weights of a backbone that `check_pretrained` lets pass."""
+    return torchvision.models.get_model_weights(backbone)[PRETRAINED].url
+
+
 def whole(
     backbone: str,
     num_classes: int,
@@ -134,8 +136,7 @@ def whole(
     check_name(backbone)
     if weights == "torchvision":
         check_pretrained(backbone, width)
-        published = torchvision.models.get_model_weights(backbone)[PRETRAINED]
-        weights = weights_file(published.url, folder)
+        weights = weights_file(pretrained_url(backbone), folder)
     network = _random(backbone, num_classes, width)
     if weights != "scratch":
         _load_file(network, Path(weights))
@@ -144,6 +145,23 @@ def whole(
             if isinstance(module, nn.Dropout):
                 module.p = dropout
     return network
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give a network the tensors of a file.
+
+    Raises:
+        ValueError: they do not fit; names the first that differ.
+    """
+    for name, value in network.state_dict().items():
+        dtype = state[name].dtype if name in state else value.dtype
+        if value.is_floating_point() and dtype not in FLOATS:
+            raise ValueError(f"{name} is of {dtype}, not of floating-point numbers")
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:  # a headline, then a line for each difference
+        lines = str(error).splitlines()[1:4]
+        raise ValueError(" ".join(line.strip()[:200] for line in lines)) from None
 
 
 def last_linear(network: nn.Module) -> nn.Linear:
@@ -242,48 +260,22 @@ def _random(backbone: str, num_classes: int, width: float) -> nn.Module:
 def _load_file(network: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"weights file {path} is missing; give a file, scratch or torchvision")
-    state = _read_state(path)
-    classes = state.get(f"{_last_linear_name(network)}.weight")
-    wanted = last_linear(network).out_features
-    if classes is not None and len(classes) != wanted:
-        replace_last_linear(network, len(classes))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(f"weights file {path} does not fit the network: {error}") from None
-    if last_linear(network).out_features != wanted:
-        replace_last_linear(network, wanted)
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a safetensors or torch file, without auxiliary classifiers.
-
-    The state is changed in place: torch notes in it the versions of its modules, by which MNASNet
-    reads it.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        for key in list(state.keys()):
-            value = state.pop(key)
-            if not key.startswith(_AUXILIARY):
-                state[_DENSENET_KEY.sub(r"\1\2", key)] = value
-        return state
-    except (
-        OSError,
-        SafetensorError,
-        UnpicklingError,
-        EOFError,
-        RuntimeError,
-        AttributeError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"weights file {path} holds no weights ({reason}); give a safetensors file or a torch "
-            "file of a state dict"
-        ) from None
+    state = read_state(path)
+    head, name = last_linear(network).weight, f"{_last_linear_name(network)}.weight"
+    for key in list(state):  # in place: torch notes in it versions of modules, as MNASNet's
+        value = state.pop(key)
+        if not key.startswith(_AUXILIARY):
+            state[_DENSENET_KEY.sub(r"\1\2", key)] = value.to(head.device)  # on meta no values
+    given = state.get(name, head)
+    replaced = given.shape[1:] == head.shape[1:] and len(given) != len(head)
+    if replaced:
+        replace_last_linear(network, len(given))
+    with refusing(
+        f"weights file {path} does not fit the network", "give one of this backbone and width"
+    ):
+        load_state(network, state)
+    if replaced:
+        replace_last_linear(network, len(head))
 
 
 def _last_linear_name(network: nn.Module) -> str:

@@ -9,15 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from camloc import networks
-from camloc.errors import UserError, reason
+from camloc.errors import UserError, reason, refusing
+from camloc.files import replacing_file
+from camloc.pretrained import digest, read_safetensors
 
 POOLS = ("gap", "gmp")
+_ORIGINAL = ("backbone", "width", "dropout", "gap")  # what is declared of a whole network
+_AGAIN = "delete it and run the stages again"
 
 
 class CamNetwork(nn.Module):
@@ -125,7 +129,7 @@ def _same_logits(a: nn.Module, b: nn.Module) -> bool:
 
 
 def save(network: nn.Module, path: Path, about: dict) -> None:
-    """Write weights together with the declaration that rebuilds their network.
+    """Write weights together with the declaration that rebuilds their network, and their SHA-256.
 
     Args:
         about: `original` (backbone, width, dropout and gap), `surgery` (the arguments of `build`
@@ -135,15 +139,14 @@ def save(network: nn.Module, path: Path, about: dict) -> None:
     Raises:
         UserError: the file cannot be written; an earlier one stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".new")
     # channels-last weights are not contiguous, which the format wants
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    told = about | {"sha256": digest(state, json.dumps(about))}
     try:
-        save_file(state, partial, metadata={"camloc": json.dumps(about)})
-        partial.replace(path)
+        with replacing_file(path) as new:
+            # One entry: the format writes several in any order, and equal networks are equal files.
+            save_file(state, new, metadata={"camloc": json.dumps(told)})
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"{path} cannot be written ({reason(error)}); make room and run again"
         ) from None
@@ -153,21 +156,36 @@ def load(path: Path) -> tuple[nn.Module, dict]:
     """The network of a file written by `save`, in evaluation mode, and what it says of itself.
 
     Raises:
-        UserError: the file is missing or was not written by `save`.
+        UserError: the file is missing, damaged or was not written by `save`.
     """
     if not path.is_file():
         raise UserError(f"network file {path} is missing; run the stages before this one first")
+    with refusing(f"network file {path} is broken", _AGAIN):
+        state, metadata = read_safetensors(path)
+    if "camloc" not in metadata:
+        raise UserError(f"network file {path} was not written by camloc; {_AGAIN}")
+    with refusing(f"network file {path} is broken", _AGAIN):
+        about = json.loads(metadata["camloc"])
+        whole = about.pop("sha256", None) == digest(state, json.dumps(about))
+    if not whole:
+        raise UserError(
+            f"network file {path} is damaged, or an earlier version of camloc wrote it: its "
+            f"SHA-256 is not that of its tensors and declaration; {_AGAIN}"
+        )
+    return _rebuilt(path, state, about), about
+
+
+def _rebuilt(path: Path, state: dict[str, Tensor], about: dict) -> nn.Module:
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("camloc", "null"))
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"network file {path} is broken ({error}); make it again") from None
-    if about is None:
-        raise UserError(f"network file {path} was not written by camloc")
-    network = from_declaration(about["original"], about["surgery"], len(about["wnids"]))
-    network.load_state_dict(state)
-    return network.eval(), about
+        original = {key: about["original"][key] for key in _ORIGINAL}
+        network = from_declaration(original, about["surgery"], len(about["wnids"]))
+        networks.load_state(network, state)
+    except Exception as error:  # a missing key, or a UserError, which names no file
+        raise UserError(
+            f"network file {path} holds another network than it declares ({reason(error)}); "
+            f"{_AGAIN}"
+        ) from None
+    return network.eval()
 
 
 def from_declaration(original: dict, surgery: dict | None, num_classes: int) -> nn.Module:
