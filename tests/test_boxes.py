@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from camloc.boxes import boxes_from_maps, centre_box, upsample, whole_image_box
+from camloc.boxes import (
+    MOST_PIXELS,
+    boxes_from_maps,
+    centre_box,
+    single_precision,
+    upsample,
+    whole_image_box,
+)
 from camloc.errors import UserError
 
 
@@ -111,6 +118,65 @@ def test_any_real_type_gives_integer_boxes(dtype):
 
 def test_no_maps_give_no_boxes():
     assert boxes_from_maps(np.zeros((0, 7, 7)), np.zeros((0, 2), int)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("threshold", [20, 1.001, -0.1, np.nan, np.inf])
+def test_threshold_that_is_no_share_is_refused(threshold):
+    with pytest.raises(UserError, match=f"threshold {threshold} is no share"):
+        box([[0, 1], [0, 0]], threshold)
+
+
+NOT_REAL = [
+    np.ones((2, 2), complex),
+    np.zeros((2, 2), "datetime64[s]"),
+    np.zeros((2, 2), "timedelta64[s]"),
+    np.full((2, 2), "1"),
+    np.full((2, 2), b"1"),
+    np.ones((2, 2), object),
+    np.zeros((2, 2), [("x", "f4")]),
+]
+
+
+@pytest.mark.parametrize("low", NOT_REAL, ids=lambda low: low.dtype.name)
+def test_map_of_what_are_no_real_numbers_is_refused(low):
+    with pytest.raises(UserError, match=r"map 0 .*is of type .*; wanted real numbers"):
+        boxes_from_maps(low[None], np.array([[4, 4]]))
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e300, 1e-50])
+def test_value_beyond_single_precision_is_refused(value):
+    """1e-50 would be zero there, and the box the whole image."""
+    with pytest.raises(UserError, match=r"map 0 .*single precision"):
+        box([[0, value], [0, 0]])
+
+
+@pytest.mark.parametrize("value", [3e38, 1e-42])
+def test_all_of_single_precision_gives_the_box_of_the_map_in_other_units(value):
+    low = np.array([[-1, 0.1], [0.3, 1]], np.float32)
+    sizes = np.array([[40, 30]])
+    expected = boxes_from_maps(low[None], sizes)
+    assert boxes_from_maps(low[None] * np.float32(value), sizes).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_map_of_nothing_is_refused(shape):
+    with pytest.raises(UserError, match=r"map 0 .*is of shape"):
+        boxes_from_maps(np.ones((1, *shape)), np.array([[4, 4]]))
+
+
+@pytest.mark.parametrize(
+    "size", [[0, 5], [5, -1], [2.5, 5], [np.nan, 5], [np.inf, 5], [40_000, 40_000], [1e300, 1e300]]
+)
+@pytest.mark.filterwarnings("error")
+def test_size_that_is_none_or_larger_than_pictures_are_is_refused(size):
+    with pytest.raises(UserError, match="is no width and height of an image"):
+        boxes_from_maps(np.ones((2, 2, 2)), np.array([[4, 4], size]))
+
+
+def test_map_larger_than_pictures_are_is_refused_before_it_is_read():
+    low = np.broadcast_to(np.float64(1), (40_000, 40_000))  # one value: nothing of 12.8 GB is there
+    with pytest.raises(UserError, match=f"1 to {MOST_PIXELS:,} values"):
+        single_precision(low)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -1,9 +1,9 @@
 """From boxes to errors, as the ILSVRC classification-with-localization task counts them.
 
 The rules are those of the ILSVRC devkit (`eval_clsloc.m`, `compute_overlap.m`): boxes are
-inclusive pixels, a guess is right if it names a true class and, for localization, its box has an
-IoU of at least one half with any ground-truth box of that class; an image with several true
-classes counts as the mean over them.
+inclusive pixels and are not clipped to the image, a guess is right if it names a true class and,
+for localization, its box has an IoU of at least one half with any ground-truth box of that class;
+an image with several true classes counts as the mean over them.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +30,8 @@ def iou(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]) + 1
     intersection = sides.clip(min=0).prod(axis=1)
-    return intersection / (_area(a) + _area(b) - intersection)
+    with np.errstate(over="ignore"):  # a box of endless area overlaps nothing
+        return intersection / (_area(a) + _area(b) - intersection)
 
 
 def best_iou(box: NDArray, boxes: NDArray) -> float:

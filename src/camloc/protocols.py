@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from camloc.boxes import single_precision
 from camloc.components import SIDE, best_overlaps
-from camloc.errors import UserError
 from camloc.masks import BACKGROUND, IGNORED
 from camloc.metrics import Resamples, best_iou, bootstrap, interval
 
@@ -26,11 +26,9 @@ def score_map(low: NDArray) -> NDArray[np.float32]:
     """A map at 224×224, resized bicubically and scaled to 0…1; all zeros where it is constant.
 
     Raises:
-        UserError: a value that is not finite.
+        UserError: a map that `single_precision` refuses.
     """
-    if not np.isfinite(low).all():
-        raise UserError("a map holds a value that is not finite")
-    full = low.astype(np.float32)
+    full = single_precision(low)
     if full.shape != (SIDE, SIDE):
         full = cv2.resize(full, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     full = full - full.min()

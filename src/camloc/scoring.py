@@ -1,6 +1,7 @@
 """Results that people bring, scored as the study scores its own."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from camloc import protocols, submissions
-from camloc.boxes import boxes_from_maps
-from camloc.errors import UserError
+from camloc.boxes import boxes_from_maps, check_maps
+from camloc.errors import UserError, reason, refusing
 from camloc.masks import OBJECT, read_mask
 from camloc.metrics import (
     CORNERS,
@@ -28,18 +29,27 @@ RANKS = range(1, submissions.MOST_GUESSES + 1)
 
 
 def score(
-    truth: Path, predictions: Path, images: Path | None = None, blacklist: Path | None = None
+    truth: Path,
+    predictions: Path,
+    images: Path | None = None,
+    blacklist: Path | None = None,
+    classes: Path | None = None,
 ) -> dict:
     """Top-1 to top-5 classification and localization error of a file of predictions.
+
+    As for the devkit, a prediction of a class that the truth lacks is wrong: of a few images, the
+    truth has a few of the classes.
 
     Args:
         truth, predictions: in the formats of `camloc.submissions`.
         images: names of the images in the order of the devkit's text.
         blacklist: names of images that count for classification alone.
+        classes: every label that there is, one a line; others are refused.
 
     Returns:
         Each error in percent, `intervals` of each, `images` and `located_images`, the images that
-        count for localization.
+        count for localization, `predicted_labels`, and `unknown_labels`, how many of those are no
+        class of the truth.
 
     Raises:
         UserError: a file that is missing, broken or does not fit the others.
@@ -48,8 +58,11 @@ def score(
         labels, boxes = submissions.read_truth(truth)
         bar.update()
         order = submissions.read_names(images) if images else None
+        if images and submissions.is_devkit_text(predictions):
+            submissions.check_images(truth, labels, images, pd.Index(order))
         guesses, names = submissions.read_predictions(predictions, order)
-        submissions.check_answers(truth, labels, predictions, guesses, names)
+        submissions.check_images(truth, labels, predictions, names)
+        submissions.check_labels(truth, labels, predictions, guesses, classes)
         left_out = pd.Index(submissions.read_names(blacklist) if blacklist else [])
         strange = left_out.difference(labels["image"])
         submissions.refuse(blacklist, strange, f"images that {truth} does not know,")
@@ -64,6 +77,8 @@ def score(
         "intervals": spans,
         "images": len(errors),
         "located_images": located,
+        "predicted_labels": len(guesses),
+        "unknown_labels": int((~guesses["wnid"].isin(labels["wnid"])).sum()),
     }
 
 
@@ -93,53 +108,42 @@ def score_maps(
     Raises:
         UserError: a file that is missing, broken or does not fit the others.
     """
-    _, boxes = submissions.read_truth(truth)
-    size = submissions.read_sizes(sizes)
-    names = submissions.read_names(images) if images else size["image"].tolist()
-    submissions.refuse(truth, pd.Index(names).difference(boxes["image"]), "no boxes of")
-    submissions.refuse(sizes, pd.Index(names).difference(size["image"]), "no sizes of")
-    unanswered = pd.Index(boxes["image"].unique()).difference(names)
-    submissions.refuse(truth, unanswered, f"images without a map in {maps}:")
-    submissions.check_inside(truth, boxes, size)
+    boxes, size = _read_boxes(truth, sizes, maps, images)
+    names = size["image"].tolist()
     read_map = _map_reader(maps, names)
-    mask_of = _mask_reader(masks, names, ignore) if masks else None
+    mask_paths = _paths(masks, names, ".png") if masks else None
     true = dict(list(boxes.groupby("image")[CORNERS]))
-    size = size.set_index("image").loc[names, ["width", "height"]].to_numpy()
+    sides = size[["width", "height"]].to_numpy()
     hits, missed, broken, empty = [], [], [], []
     pixels = protocols.PixelCounts()
     for i, name in enumerate(progress(names, unit="map")):
         low, own = read_map(i), true[name].to_numpy()
-        if low.ndim != 2 or not np.isfinite(low).all():
+        try:
+            full = protocols.score_map(low)
+        except UserError:
             broken.append(name)
             continue
-        width, height = size[i]
-        full = protocols.score_map(low)
-        hits.append(protocols.hits(full, protocols.resized_boxes(own, width, height)))
-        box = boxes_from_maps(low[None], np.array([[width, height]]))[0]
+        hits.append(protocols.hits(full, protocols.resized_boxes(own, *sides[i])))
+        box = boxes_from_maps(low[None], sides[[i]])[0]
         missed.append(100.0 * (best_iou(box, own) < 0.5))
-        if mask_of:
-            mask = mask_of(name)
+        if mask_paths:
+            mask = read_mask(mask_paths[i], ignore)
             if not (mask == OBJECT).any():
                 empty.append(name)
             pixels.add(protocols.pixel_counts(full, mask))
-    submissions.refuse(maps, broken, "maps that are not (h, w) of finite numbers, for")
+    what = "maps that single precision cannot hold, or not (h, w) of finite numbers, for"
+    submissions.refuse(maps, broken, what)
     submissions.refuse(masks, empty, "masks without a pixel of an object, for")
-    found = protocols.summary(np.array(hits), pixels=pixels)
-    scores = found["best"] | {GT_KNOWN: float(np.mean(missed))}
-    spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(np.array(missed))}
-    if "pxap" in found:
-        scores["pxap"], spans["pxap"] = found["pxap"], found["intervals"]["pxap"]
-    levels = found["levels"]["best"].items()
-    thresholds = {curve: level / protocols.LEVELS for curve, level in levels}
-    return scores | {"thresholds": thresholds, "intervals": spans, "images": len(names)}
+    return _map_scores(np.array(hits), np.array(missed), pixels)
 
 
-def write_scores(scores: dict, target: Path | None) -> str:
-    """The scores as text for people, after writing them as JSON to `target` where it is given."""
-    if target:
-        target.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+def as_text(scores: dict, truth: Path) -> str:
+    """The scores against `truth` as text for people."""
     spans, thresholds = scores.get("intervals", {}), scores.get("thresholds", {})
     lines = [f"{scores['images']:,} images"]
+    if unknown := scores.get("unknown_labels"):
+        labels = f"{unknown:,} of {scores['predicted_labels']:,} predicted labels"
+        lines.append(f"{labels} are no class of {truth.name} and count as wrong")
     for name, value in scores.items():
         if isinstance(value, float):
             line = f"{name:18} {value:6.2f} %"
@@ -151,13 +155,67 @@ def write_scores(scores: dict, target: Path | None) -> str:
     return "\n".join(lines)
 
 
+def check_target(target: Path) -> None:
+    """Refuse a file that could not be written, before the work that is to be written there."""
+    folder = target.parent
+    if not folder.is_dir():
+        raise UserError(f"{target} cannot be written: there is no folder {folder}; make it first")
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; name a file to write the scores to")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise UserError(f"{target} cannot be written: permission denied; name another file")
+
+
+def write_scores(scores: dict, target: Path) -> None:
+    """Write the scores as JSON.
+
+    Raises:
+        UserError: the file cannot be written, such as on a full disk.
+    """
+    try:
+        target.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({reason(error)})") from None
+
+
+def _read_boxes(
+    truth: Path, sizes: Path, maps: Path, images: Path | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The boxes, and the sizes of the images in the order of the maps."""
+    _, boxes = submissions.read_truth(truth)
+    size = submissions.read_sizes(sizes)
+    if boxes.empty:
+        raise UserError(f"{truth} holds no boxes, only labels; wanted one an image at least")
+    boxed, sized = pd.Index(boxes["image"].unique()), pd.Index(size["image"])
+    names = pd.Index(submissions.read_names(images)) if images else sized
+    strange = names.difference(boxed).difference(sized)
+    submissions.refuse(images, strange, f"images that neither {truth} nor {sizes} knows,")
+    beside = f"{truth}, beside {images or sizes},"
+    submissions.refuse(beside, names.difference(boxed), "no boxes of")
+    submissions.refuse(sizes, names.difference(sized), "no sizes of")
+    submissions.refuse(beside, boxed.difference(names), f"images without a map in {maps}:")
+    submissions.check_inside(f"{truth}, by the sizes of {sizes},", boxes, size)
+    return boxes, size.set_index("image").loc[names].reset_index()
+
+
+def _map_scores(hits: NDArray, missed: NDArray, pixels: protocols.PixelCounts) -> dict:
+    """What `score_maps` returns, from `protocols.hits` and the paper's errors of each image."""
+    found = protocols.summary(hits, pixels=pixels)
+    scores = found["best"] | {GT_KNOWN: float(missed.mean())}
+    spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(missed)}
+    if "pxap" in found:
+        scores["pxap"], spans["pxap"] = found["pxap"], found["intervals"]["pxap"]
+    levels = found["levels"]["best"].items()
+    thresholds = {curve: level / protocols.LEVELS for curve, level in levels}
+    return scores | {"thresholds": thresholds, "intervals": spans, "images": len(hits)}
+
+
 def _map_reader(maps: Path, names: Sequence[str]) -> Callable[[int], NDArray]:
     """A function that gives map i of the array or the folder."""
     if maps.is_dir():
-        paths = [maps / f"{name}.npy" for name in names]
-        submissions.refuse(maps, [path.name for path in paths if not path.is_file()], "no", "has")
+        paths = _paths(maps, names, ".npy")
         return lambda i: _load(paths[i])
-    array = _load(maps, mmap_mode="r")
+    array = _load(maps)
     if array.ndim != 3 or len(array) != len(names):
         raise UserError(
             f"{maps} is of shape {array.shape}; wanted (N, h, w) with one map for each of the "
@@ -166,15 +224,22 @@ def _map_reader(maps: Path, names: Sequence[str]) -> Callable[[int], NDArray]:
     return lambda i: array[i]
 
 
-def _load(path: Path, **options) -> NDArray:
-    try:
-        return np.load(path, allow_pickle=False, **options)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is not an array as NumPy writes it ({error})") from None
+def _load(path: Path) -> NDArray:
+    """An array of one or several maps, whose values stay in the file until they are used."""
+    with refusing(f"{path} is not an array as NumPy writes it", "save one with np.save"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path} is an archive, as .npz and .pt are; save one array with np.save")
+    check_maps(array, str(path))
+    return array
 
 
-def _mask_reader(masks: Path, names: Sequence[str], ignore: int | None) -> Callable:
-    """A function that gives the mask of an image."""
-    lacking = [f"{name}.png" for name in names if not (masks / f"{name}.png").is_file()]
-    submissions.refuse(masks, lacking, "", "lacks")
-    return lambda name: read_mask(masks / f"{name}.png", ignore)
+def _paths(folder: Path, names: Sequence[str], suffix: str) -> list[Path]:
+    """The file of each image in a folder; that of an image `a/b` lies in its subfolder `a`."""
+    paths = [Path(f"{name}{suffix}") for name in names]
+    outside = [path for path in paths if path.is_absolute() or ".." in path.parts]
+    submissions.refuse(folder, outside, "cannot hold files that lie elsewhere:", "")
+    # `Path.is_file` raises for a name that is too long for any file.
+    lacking = [path for path in paths if not os.path.isfile(folder / path)]  # noqa: PTH113
+    submissions.refuse(folder, lacking, "", "lacks")
+    return [folder / path for path in paths]
