@@ -11,6 +11,7 @@ from PIL import Image
 from camloc import explorer
 from camloc.errors import UserError
 from camloc.loading import decode
+from camloc.masks import read_mask
 from camloc.pictures import examine, read_picture
 
 CASES = Path(__file__).parents[2] / "shared" / "cases"
@@ -47,6 +48,17 @@ def test_exif_turns_nothing(tmp_path):
     turned = save(image, tmp_path / "turned.png", exif=exif)
     assert (read_picture(turned) == np.asarray(image)).all()
     assert examine(turned)[:2] == (5, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_that_pillow_would_turn_is_refused(tmp_path, dtype):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(np.zeros((4, 5), dtype))
+    path = save(image, tmp_path / "a.tif", exif=exif)
+    for read in (read_picture, examine, read_mask):
+        with pytest.raises(UserError, match=r"a\.tif .*orientation"):
+            read(path)
 
 
 def test_transparent_pixels_keep_the_colours_under_them(tmp_path):

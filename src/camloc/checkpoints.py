@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -118,8 +119,9 @@ class Checkpoint:
             UserError: the file is broken, it was made by other parameters or data, or the machines
                 of a distributed training see different files.
         """
-        saved = self._read()
-        where = saved and [saved["state"]["epoch"], saved["state"]["step"]]
+        with self._refusing():
+            saved = self._read()
+            where = saved and [saved["state"]["epoch"], saved["state"]["step"]]
         if len({str(found) for found in gather(where)}) > 1:
             raise UserError(
                 f"the machines see different checkpoints at {self.path}; put the study into a "
@@ -127,23 +129,26 @@ class Checkpoint:
             )
         if saved is None:
             return False
-        self._refuse_others(saved["made_by"])
-        state.take(saved["state"])
-        if len(saved["random"]) == share().size:
-            _restore_random(saved["random"][share().rank])
+        with self._refusing():  # a digest tells that nothing changed, not that a training wrote it
+            self._refuse_others(saved["made_by"])
+            state.take(saved["state"])
+            if len(saved["random"]) == share().size:
+                _restore_random(saved["random"][share().rank])
         return True
+
+    def _refusing(self) -> AbstractContextManager:
+        return refusing(
+            f"checkpoint {self.path} cannot be read", "delete it to train from the start"
+        )
 
     def _read(self) -> dict | None:
         if not self.path.exists():
             return None
-        with refusing(
-            f"checkpoint {self.path} cannot be read", "delete it to train from the start"
-        ):
-            with self.path.open("rb") as file:
-                size = max(self.path.stat().st_size - _DIGEST, 0)
-                if _digest_of(file, size) != file.read():
-                    raise ValueError("it is damaged, or an earlier version of camloc wrote it")
-            return torch.load(self.path, map_location="cpu", weights_only=True)
+        with self.path.open("rb") as file:
+            size = max(self.path.stat().st_size - _DIGEST, 0)
+            if _digest_of(file, size) != file.read():
+                raise ValueError("it is damaged, or an earlier version of camloc wrote it")
+        return torch.load(self.path, map_location="cpu", weights_only=True)
 
     def _refuse_others(self, made_by: Mapping[str, Any]) -> None:
         differences = [

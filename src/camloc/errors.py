@@ -24,8 +24,14 @@ class Stopped(UserError):
 def reason(error: BaseException) -> str:
     """What an exception says in one printable line; its type where it says nothing."""
     lines = str(error).strip().splitlines()
-    line = lines[0][:300] if lines else type(error).__name__
-    # Parsers quote the file: what no terminal should get is shown as an escape.
+    return printable(lines[0], 300) if lines else type(error).__name__
+
+
+def printable(line: str, most: int = 1000) -> str:
+    """A line that may quote a file: no longer than `most` characters, its middle left out, and what
+    no terminal should get as an escape."""
+    if len(line) > most:
+        line = f"{line[: most // 2]} … {line[-most // 2 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 

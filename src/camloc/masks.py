@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from camloc.errors import refusing
-from camloc.pictures import FORMATS
+from camloc.pictures import opened
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255
 
@@ -49,7 +48,7 @@ def _channels(path: Path) -> tuple[NDArray, NDArray[np.bool_]]:
     """The values as stored (height, width, channels), and which pixels can be seen."""
     with (
         refusing(f"mask {path} cannot be read", "replace it, or put it back"),
-        Image.open(path, formats=FORMATS) as image,
+        opened(path) as image,
     ):
         if image.mode == "F":
             raise ValueError("its pixels are floats; save it with 8 or 16 bits")

@@ -9,6 +9,7 @@ ImageNet are drawn on those: EXIF turns nothing. What is no 8-bit RGB becomes it
 - CMYK, YCbCr, Lab: Pillow's conversion
 - an animation: its first frame
 - 32-bit integers and floats are refused, since nothing in the file says what white is
+- a TIFF that is to be turned is refused, since Pillow turns it while it reads
 
 Only the formats that data sets hold are opened.
 """
@@ -17,12 +18,13 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from camloc.errors import UserError, refusing
 
@@ -42,13 +44,26 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     """
     with (
         refusing(f"image {path} cannot be read", "replace or remove it"),
-        Image.open(path, formats=FORMATS) as image,
+        opened(path) as image,
     ):
         _check_range(image)
         if image.mode.startswith("I"):
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return np.repeat(grey[:, :, None], 3, axis=2)
         return np.array(image.convert("RGB"))
+
+
+@contextmanager
+def opened(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
+    """An image file of one of the formats, whose pixels come as they are stored.
+
+    Raises:
+        Exception: whatever Pillow raises about a damaged file; also of a TIFF that is to be turned.
+    """
+    with Image.open(file, formats=FORMATS) as image:
+        if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation, 1) != 1:
+            raise ValueError("a TIFF with an orientation, which would be turned; save it without")
+        yield image
 
 
 class Examined(NamedTuple):
@@ -75,7 +90,7 @@ def examine(path: Path) -> Examined:
         except FileNotFoundError:
             advice = "put it back or take it out of the annotations"
             raise UserError(f"image {path} is missing; {advice}") from None
-        with file, Image.open(file, formats=FORMATS) as image:
+        with file, opened(file) as image:
             _check_range(image)
             if image.format == "JPEG" and not _ends_with_marker(file):
                 image.load()

@@ -62,7 +62,7 @@ def unpack_zip(path: Path, folder: Path) -> None:
         raise UserError(f"{path} is missing; put the zip file there")
     with damaged(path):
         archive = zipfile.ZipFile(path)
-    with archive, _filling(folder) as new:
+    with archive, _filling(folder, path) as new:
         members = archive.infolist()
         for member in members:
             link = stat.S_ISLNK(member.external_attr >> 16)
@@ -86,7 +86,7 @@ def unpack_tar(paths: Sequence[Path], folder: Path) -> None:
             lie outside `folder` (an absolute path, `..`) or is neither file nor folder (a link, a
             device, a sparse file); or `folder` cannot be written. Nothing is left then.
     """
-    with _filling(folder) as new:
+    with _filling(folder, *paths) as new:
         for path in paths:
             if not path.exists():
                 raise UserError(f"{path} is missing; put the tar file there")
@@ -165,14 +165,16 @@ class Member:
 
 
 @contextmanager
-def _filling(folder: Path) -> Iterator[Path]:
-    """A new folder as of `replacing`; that it cannot be written is told."""
+def _filling(folder: Path, *archives: Path) -> Iterator[Path]:
+    """A new folder as of `replacing`; that it cannot be written is told, as is the name of a member
+    that no file or folder there can have."""
     try:
         with replacing(folder) as new:
             yield new
     except OSError as error:
         raise UserError(
-            f"cannot unpack into {folder} ({reason(error)}); give room or rights, and run again"
+            f"cannot unpack {' and '.join(map(str, archives))} into {folder} ({reason(error)}); "
+            "give room or rights, or fetch it again, and run again"
         ) from None
 
 
@@ -227,8 +229,8 @@ def _md5(path: Path) -> str:
 def _refuse_unsafe(member: str, path: Path, link: bool) -> None:
     # The rules of Windows paths cover POSIX paths too, and refuse on every system what one refuses.
     name = PureWindowsPath(member)
-    if name.anchor or ".." in name.parts or "\0" in member or link:
+    if not member or name.anchor or ".." in name.parts or "\0" in member or link:
         raise UserError(
-            f"{path} holds {member!r}, an absolute path, one with '..', or no plain file (a link); "
+            f"{path} holds {member!r}, no name, an absolute path, one with '..', or a link; "
             "nothing was unpacked, because a data set holds none: fetch the original file"
         )
