@@ -13,8 +13,10 @@ override PHOTOS := $(value PHOTOS)
 export STUDY A B FOLDER PHOTOS
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
+# Without bars, and without the start-up files of the person whose machine it is.
+KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR=data/smoke/ipython
 
-.PHONY: help setup repro test test-package test-notebooks compare pages lab notebooks lint bench cost clean
+.PHONY: help setup repro test test-package test-notebooks compare pages publish lab notebooks lint bench cost clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -40,7 +42,7 @@ test-package: setup
 
 test-notebooks: setup
 	rm -rf data/smoke
-	TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(RUN) pytest notebooks
+	$(KERNELS) OMP_NUM_THREADS=1 $(RUN) pytest notebooks
 
 compare: setup ## one page of two revisions with their differences: A=commit, branch or experiment, B=…
 	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))
@@ -49,29 +51,33 @@ compare: setup ## one page of two revisions with their differences: A=commit, br
 pages: setup ## open every page of the finished report in headless Chromium and check it
 	CAMLOC_REPORT=reports $(RUN) pytest tests/test_pages.py
 
+publish: setup ## put a finished run's results where the README quotes them; nothing else writes there
+	$(RUN) camloc publish
+
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks
 
 notebooks: setup ## run the notebooks on the smoke study and keep their outputs, for nbval
 	rm -rf data/smoke
 	$(RUN) camloc prepare
-	TQDM_DISABLE=1 $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute \
+	$(KERNELS) $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute \
 		--ExecutePreprocessor.record_timing=False --output-dir notebooks data/notebooks/*.ipynb
 
 lint: setup ## check style
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-bench: setup ## print the benchmarks, as ratios within one run; PHOTOS=dir for decoding real files
+bench: setup ## print the benchmarks, as ratios within one run, and read 12,000 damaged files; PHOTOS=dir for decoding real files
 	$(RUN) python benchmarks/throughput.py
 	$(RUN) python benchmarks/scaling.py
 	$(RUN) python benchmarks/input.py $(if $(PHOTOS),"--photos=$$PHOTOS")
 	$(RUN) python benchmarks/evaluation.py
+	$(RUN) python benchmarks/damaged.py
 
 cost: setup ## hours that a study takes on this machine, from measured rates: STUDY=name
 	$(if $(STUDY),,$(error cost needs STUDY=name, a study in params/))
 	$(RUN) python benchmarks/cost.py -- "$$STUDY"
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
-	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots)
-	rm -rf $(addprefix data/,notebooks manifest truth pictures copies copies.json networks predictions evaluation smoke)
+	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots figures summary.md)
+	rm -rf $(addprefix data/,notebooks manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds.json)

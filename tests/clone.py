@@ -37,17 +37,19 @@ class Clone:
         shutil.copy(folder / "params" / "smoke.yaml", folder / "params.yaml")
         return cls(folder)
 
-    def run(self, *command: str) -> subprocess.CompletedProcess:
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess:
+        """Run a command with these variables in its environment, too."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.folder / "src")}
         return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True
+            command, cwd=self.folder, env=environment | variables, capture_output=True, text=True
         )
 
     def repro(self) -> list[str]:
         """Run `dvc repro`; the names of the stages that ran."""
         done = self.run("dvc", "repro")
-        assert done.returncode == 0, done.stdout + done.stderr
+        self.said = done.stdout + done.stderr
+        assert done.returncode == 0, self.said
         lines = done.stdout.splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage '")]
 

@@ -1,5 +1,9 @@
 """What the charts show, read back from their axes."""
 
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -65,3 +69,22 @@ def test_threshold_that_was_chosen_is_marked():
 def test_parameters_are_divided_by_part():
     panel = charts.parameters({"kept": 2e6, "cut off": 3e6}, {"kept": 2e6, "new": 1e6}).axes[0]
     assert [bar.get_width() for bar in panel.patches] == [2, 2, 3, 0, 0, 1]
+
+
+def test_figures_do_not_follow_a_persons_matplotlibrc(tmp_path):
+    """In a process of its own, since matplotlib reads it when it is first imported."""
+    lines = ["image.origin: lower", "text.usetex: True", "backend: TkAgg", "figure.dpi: 31"]
+    (tmp_path / "matplotlibrc").write_text("\n".join(lines))
+    script = (
+        "import matplotlib; from camloc import figures; figures.grid(1, 1); "
+        "print(matplotlib.get_backend(), *map(matplotlib.rcParams.get, "
+        "('image.origin', 'text.usetex', 'figure.dpi')))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment | {"MPLCONFIGDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["agg", "upper", "False", "100.0"], done.stderr

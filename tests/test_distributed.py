@@ -219,7 +219,7 @@ def test_batch_norm_over_one_process_is_torchs(tmp_path):
 
 def launched(tmp_path, script):
     """Run a script in the place of torchrun."""
-    distributed._launch("finetune", Study(tmp_path), {}, [sys.executable, "-c", script])
+    distributed._launch("finetune", Study(tmp_path), {}, [sys.executable, "-c", script], threads=1)
 
 
 @pytest.mark.parametrize("kind", [UserError, Stopped])

@@ -1,6 +1,7 @@
 """The whole pipeline on the smoke study: what it leaves, and what an edit of params.yaml reruns."""
 
 import json
+import re
 
 ROWS = {"googlenet", "backprop-googlenet", "googlenet-gap", "googlenet-gmp"}
 
@@ -50,6 +51,15 @@ def test_box_threshold_reruns_evaluation_and_report_only(clone):
         "report",
         "render",
     }
+
+
+def test_run_tells_how_far_it_is_and_what_it_gave(clone):
+    """The run of the test above; the smoke study has 5 stages, and 11 of its three networks."""
+    told = re.findall(r"^stage (\d+) of 16, (\S+) \w+ left at most$", clone.said, re.MULTILINE)
+    assert [place for place, _ in told] == ["1", "12", "13", "14", "15", "16"]
+    assert re.search(r"^stage 15 of 16 took \d+ s$", clone.said, re.MULTILINE)
+    assert "localizes best of" in clone.said and "index.html" in clone.said
+    assert not re.search("WARNING|ERROR|Interrupt", clone.said)
 
 
 def test_two_runs_are_compared_as_a_page_and_by_dvc(clone):

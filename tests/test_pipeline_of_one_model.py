@@ -1,5 +1,7 @@
 """The whole pipeline on the smoke study: one model edited, and what is refused."""
 
+import nbformat
+
 
 def test_one_models_declaration_reruns_that_model_only(clone):
     clone.edit("models", "googlenet-gap", "convs", value=[512])
@@ -36,3 +38,30 @@ def test_refusal_inside_a_notebook_ends_with_code_2_and_one_message(clone):
     assert "weights.safetensors is missing" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not list((clone.folder / "reports/notebooks").glob("*.failed.ipynb"))
+
+
+def test_nothing_that_a_person_set_up_for_their_own_notebooks_changes_a_figure(clone, tmp_path):
+    assert clone.run("camloc", "use", "smoke").returncode == 0
+    assert clone.repro()
+    figure = clone.folder / "reports" / "figures" / "maps.png"
+    before = figure.read_bytes()
+    (tmp_path / "matplotlibrc").write_text("image.origin: lower\ntext.usetex: True\n")
+    startup = tmp_path / "ipython" / "profile_default" / "startup" / "own.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text(
+        "import matplotlib\nmatplotlib.rcParams['image.origin'] = 'lower'\nprint('own')"
+    )
+    figure.unlink()
+    done = clone.run(
+        *("camloc", "run", "05_report"),
+        MPLCONFIGDIR=str(tmp_path),
+        IPYTHONDIR=str(tmp_path / "ipython"),
+        PYTHONSTARTUP=str(startup),
+        OMP_NUM_THREADS="2",
+        OPENBLAS_NUM_THREADS="2",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "own" not in done.stdout.split()
+    assert figure.read_bytes() == before
+    executed = nbformat.read(clone.folder / "reports/notebooks/05_report.ipynb", as_version=4)
+    assert executed.metadata["camloc"]["threads"] == 1  # as the study says

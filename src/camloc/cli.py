@@ -1,31 +1,49 @@
 """The command `camloc`: the pipeline's steps, one by one."""
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from camloc.errors import UserError
+from camloc.errors import UserError, printable
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; of a `UserError` the message is printed, and its code is the exit code."""
     options = _parser().parse_args(argv)
     try:
-        options.command(options)
+        with _stage_of_dvc():
+            options.command(options)
     except UserError as error:
-        print(f"camloc: {error}", file=sys.stderr)
+        lines = [printable(line) for line in str(error).split("\n")]
+        print("camloc:", "\n".join(lines), file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _stage_of_dvc() -> AbstractContextManager:
+    """Tells how far the pipeline is, where this command is a stage of it."""
+    if "DVC_STAGE" not in os.environ:
+        return nullcontext()
+    from camloc.schedule import told
+    from camloc.study import repository_root
+
+    # A path goes before the colon where DVC was started in another folder.
+    return told(os.environ["DVC_STAGE"].rpartition(":")[2], repository_root(), _params())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="camloc", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="check params.yaml and what it names")
-    check.add_argument("--keys", action="store_true", help="only its keys; builds no network")
+    check.add_argument("--keys", action="store_true", help="only its keys, and that DVC can run")
     check.set_defaults(command=_check)
-    strip = commands.add_parser("strip", help="copy the notebooks without outputs for the pipeline")
-    strip.set_defaults(command=_strip)
+    prepare = commands.add_parser(
+        "prepare", help="check, and copy the notebooks without outputs for the pipeline"
+    )
+    prepare.set_defaults(command=_prepare)
     copies = commands.add_parser(
         "copies", help="make small copies of the pictures, where asked for"
     )
@@ -36,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     render = commands.add_parser("render", help="render the executed notebooks to reports/")
     render.set_defaults(command=_render)
+    publish = commands.add_parser("publish", help="put the results where the README quotes them")
+    publish.set_defaults(command=_publish)
     compare = commands.add_parser("compare", help="two revisions side by side, as a page")
     compare.add_argument("first", metavar="A", help="commit, branch, experiment or `workspace`")
     compare.add_argument("second", metavar="B", help="the same; differences are B less A")
@@ -49,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--predictions", type=Path, required=True, help="CSV or devkit's text")
     score.add_argument("--images", type=Path, help="names in the order of the devkit's lines")
     score.add_argument("--blacklist", type=Path, help="images that count for classes alone")
+    score.add_argument("--classes", type=Path, help="every label, one a line; others are refused")
     score.add_argument("--json", type=Path, help="also write the figures to this file")
     score.set_defaults(command=_score)
     maps = commands.add_parser("score-maps", help="scores of maps that you bring")
@@ -64,17 +85,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from camloc.scoring import score, write_scores
+    from camloc.scoring import score
 
-    files = options.truth, options.predictions, options.images, options.blacklist
-    print(write_scores(score(*files), options.json))
+    files = options.truth, options.predictions, options.images, options.blacklist, options.classes
+    _tell(options, lambda: score(*files))
 
 
 def _score_maps(options: argparse.Namespace) -> None:
-    from camloc.scoring import score_maps, write_scores
+    from camloc.scoring import score_maps
 
     files = options.truth, options.sizes, options.maps, options.images, options.masks
-    print(write_scores(score_maps(*files, options.ignore), options.json))
+    _tell(options, lambda: score_maps(*files, options.ignore))
+
+
+def _tell(options: argparse.Namespace, score: Callable[[], dict]) -> None:
+    """Print scores, then write them: a full disk loses no work."""
+    from camloc.scoring import as_text, check_target, write_scores
+
+    if options.json:
+        check_target(options.json)
+    scores = score()
+    print(as_text(scores, options.truth))
+    if options.json:
+        write_scores(scores, options.json)
 
 
 def _params():
@@ -86,15 +119,22 @@ def _params():
 
 def _check(options: argparse.Namespace) -> None:
     params = _params()
-    if not options.keys:
+    if options.keys:
+        from camloc import surroundings
+        from camloc.study import repository_root
+
+        surroundings.check(repository_root())
+    else:
         from camloc.checks import check
 
         check(params)
 
 
-def _strip(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> None:
+    from camloc.checks import check
     from camloc.pipeline import strip_notebooks
 
+    check(_params())
     strip_notebooks()
 
 
@@ -122,6 +162,13 @@ def _use(options: argparse.Namespace) -> None:
     print(use(options.study, repository_root(), options.folder))
 
 
+def _publish(options: argparse.Namespace) -> None:
+    from camloc.publish import publish
+    from camloc.study import repository_root
+
+    print(f"published in {publish(repository_root(), _params())}; look at it, and commit it")
+
+
 def _compare(options: argparse.Namespace) -> None:
     from camloc.compare import compare
     from camloc.study import repository_root
@@ -132,7 +179,7 @@ def _compare(options: argparse.Namespace) -> None:
 def _render(options: argparse.Namespace) -> None:
     from camloc.report import render
 
-    render(_params())
+    print(render(_params()))
 
 
 if __name__ == "__main__":

@@ -178,10 +178,12 @@ def run(
     if here * nodes == 1:
         work(study, **task)
     else:
-        _launch(work.__module__.rpartition(".")[2], study, task, torchrun(here, nodes))
+        threads = max(1, torch.get_num_threads() // here)  # more would crowd each other
+        stage = work.__module__.rpartition(".")[2]
+        _launch(stage, study, task, torchrun(here, nodes), threads)
 
 
-def _launch(stage: str, study: Study, task: dict, torchrun: list[str]) -> None:
+def _launch(stage: str, study: Study, task: dict, torchrun: list[str], threads: int) -> None:
     """Start the processes, print what they print, wait for their end.
 
     In a Slurm job those of all machines are started; elsewhere those of this one, and the others
@@ -190,7 +192,7 @@ def _launch(stage: str, study: Study, task: dict, torchrun: list[str]) -> None:
     command = [*torchrun, "-m", __spec__.name, stage, "--folder", str(study.folder)]
     asked = threading.Event()
     with NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        code = _run([*command, "--task", json.dumps(task)], errors, asked)
+        code = _run([*command, "--task", json.dumps(task)], errors, asked, threads)
         errors.seek(0)
         lines = errors.read().splitlines()
     told = [json.loads(line.removeprefix(_TOLD)) for line in lines if line.startswith(_TOLD)]
@@ -240,10 +242,11 @@ def _srun(nodes: int) -> list[str]:
     return [*command, f"--cpus-per-task={cores}"] if cores else command
 
 
-def _run(command: list[str], errors: IO[str], asked: threading.Event) -> int:
+def _run(command: list[str], errors: IO[str], asked: threading.Event, threads: int) -> int:
     """Print what a command prints, and pass SIGTERM on to it, which sets `asked`."""
     # Seconds that torchrun leaves to its processes; saving a large network may take more than 30.
     environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"} | os.environ
+    environment["OMP_NUM_THREADS"] = str(threads)
     with (
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment

@@ -2,10 +2,12 @@
 
 import base64
 import io
+import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -30,6 +32,12 @@ TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed
 MAP_COLOURS = "viridis"
 DPI = 110
 INK, GRID = "#262626", "#cccccc"  # of charts on paper; seaborn's own
+
+# A person's own matplotlibrc would turn maps upside down (image.origin), ask for LaTeX or for a
+# window; a notebook's kernel names its backend in the environment.
+matplotlib.rcdefaults()
+if "MPLBACKEND" not in os.environ:
+    matplotlib.use("agg")
 
 
 def show(figure: Figure, alt: str, caption: str, name: str = "") -> HTML:

@@ -4,7 +4,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
@@ -78,18 +81,19 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
     names = set(papermill.inspect_notebook(str(source)))
     target = root / EXECUTED / f"{notebook}{f'-{network}' if network else ''}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _execute(source, target, arguments(names, params, network), root)
+    _execute(source, target, arguments(names, params, network), root, threads_of(params))
     return target
 
 
-def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not a user's own
-    os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
+def _execute(source: Path, target: Path, values: dict, root: Path, threads: int) -> None:
     partial = target.with_suffix(".failed.ipynb")
-    about = provenance(root)
+    about = provenance(root) | {"threads": threads}
     asked = threading.Event()
     try:
-        with on_signals(lambda: (asked.set(), _stop_kernels()), signal.SIGINT):
+        with (
+            _own_settings(threads),
+            on_signals(lambda: (asked.set(), _stop_kernels()), signal.SIGINT),
+        ):
             notebook = papermill.execute_notebook(
                 str(source),
                 str(partial),
@@ -98,6 +102,8 @@ def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
                 cwd=str(root),
                 progress_bar=False,
                 stdout_file=sys.stdout,  # a line an epoch
+                # Its log has nothing for people: that it uses TCP, that it was asked to end.
+                extra_arguments=["--log-level=CRITICAL"],
             )
     except PapermillExecutionError as error:
         refusals = {kind.__name__: kind for kind in (UserError, Stopped)}
@@ -118,6 +124,33 @@ def _execute(source: Path, target: Path, values: dict, root: Path) -> None:
     notebook.metadata["camloc"] = about | cost
     nbformat.write(notebook, partial)
     partial.replace(target)
+
+
+def threads_of(params: Params) -> int:
+    """How many threads a stage computes with, on which the last bits of its sums depend.
+
+    `auto` is what OMP_NUM_THREADS says, else a thread for each core that this process may use.
+    """
+    if params.threads != "auto":
+        return params.threads
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _own_settings(threads: int) -> Iterator[None]:
+    """The environment of a kernel: the study's threads, and nothing that a user set up for their
+    own notebooks (kernels, IPython's profile and start-up files)."""
+    for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONSTARTUP"):
+        os.environ.pop(variable, None)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
+    with TemporaryDirectory(prefix="camloc-") as folder:
+        os.environ["IPYTHONDIR"] = folder
+        yield
 
 
 def _stop_kernels() -> None:

@@ -66,8 +66,12 @@ class Chapter:
                 yield {"heading": heading, "html": Markup(html)}
 
 
-def render(params: Params) -> None:
-    """Write the chapters and the explorer to `reports/html`, and the index that links them."""
+def render(params: Params) -> str:
+    """Write the chapters and the explorer to `reports/html`, and the index that links them.
+
+    Returns:
+        What the study found and where to read it, for people.
+    """
     root = repository_root()
     chapters = list(read_chapters(params, root / EXECUTED))
     with replacing(root / "reports" / "html") as folder:
@@ -94,8 +98,10 @@ def render(params: Params) -> None:
         )
         (folder / f"{EXPLORER}.html").write_text(page, encoding="utf-8")
     text = (root / "params.yaml").read_text(encoding="utf-8")
-    page = filled("index.html.j2", leading=leading, **_index(params, text, chapters, cards))
+    index = _index(params, text, chapters, cards)
+    page = filled("index.html.j2", leading=leading, **index)
     (root / "reports" / "index.html").write_text(page, encoding="utf-8")
+    return f"{index['headline']}\nRead it all in {root / 'reports' / 'index.html'}"
 
 
 def _deviations(boxes: Boxes) -> str:
@@ -221,7 +227,7 @@ def _machine(chapter: Chapter) -> str:
     if not about:
         return "not recorded"
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    return f"{about['machine']}; {versions}"
+    return f"{about['machine']}, stages on {about['threads']} threads; {versions}"
 
 
 def _cost(chapter: Chapter) -> dict[str, str]:
