@@ -46,6 +46,13 @@ def test_ignored_is_what_is_named_and_else_an_object(tmp_path):
     assert read(tmp_path / "a.png", ignore=7) == [[BACKGROUND, IGNORED, OBJECT]]
 
 
+@pytest.mark.parametrize("size", [(160, 120), (500, 316), (16, 16)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_eight_bits_a_colour_are_read_whatever_the_size(tmp_path, size, mode):
+    Image.new(mode, size, "white").save(tmp_path / "a.png")
+    assert (read_mask(tmp_path / "a.png") == OBJECT).all()
+
+
 def test_black_and_white_of_one_bit(tmp_path):
     Image.fromarray(np.array([[False, True]])).save(tmp_path / "a.png")
     assert read(tmp_path / "a.png") == [[BACKGROUND, OBJECT]]

@@ -61,6 +61,16 @@ def test_tiff_that_pillow_would_turn_is_refused(tmp_path, dtype):
             read(path)
 
 
+def test_sixteen_bits_of_a_tiff_from_white_to_black_are_refused(tmp_path):
+    """Which Pillow would read inverted."""
+    image = Image.fromarray(np.array([[0, 65535]], np.uint16))
+    assert read_picture(save(image, tmp_path / "b.tif"))[0, :, 0].tolist() == [0, 255]
+    path = save(image, tmp_path / "a.tif", tiffinfo={262: 0})
+    for read in (read_picture, examine):
+        with pytest.raises(UserError, match=r"a\.tif .*from black to white"):
+            read(path)
+
+
 def test_transparent_pixels_keep_the_colours_under_them(tmp_path):
     path = as_png([[(10, 20, 30, 0), (40, 50, 60, 255)]], np.uint8, tmp_path / "a.png")
     assert read_picture(path).tolist() == [[[10, 20, 30], [40, 50, 60]]]

@@ -16,7 +16,7 @@ def read_mask(path: Path, ignore: int | None = None) -> NDArray[np.uint8]:
 
     The file is read unchanged: of grey, 8 or 16 bits, and of a palette's indices every value above
     zero is an object, whatever instance or class it names; of colours every pixel with a channel
-    above zero. A pixel that is wholly transparent is background.
+    above zero. A pixel whose alpha channel is zero is background.
 
     Args:
         ignore: the value, in every channel, of pixels that are neither, as 255 is in PASCAL VOC.
@@ -52,10 +52,9 @@ def _channels(path: Path) -> tuple[NDArray, NDArray[np.bool_]]:
     ):
         if image.mode == "F":
             raise ValueError("its pixels are floats; save it with 8 or 16 bits")
-        if image.mode in ("RGB", "RGBA") and "16" in str(image.tile):
-            raise ValueError(
-                "16 bits a colour; save the instances as grey of 16 bits, or 8-bit RGB"
-            )
+        raw_modes = [str(tile[3]) for tile in image.tile]  # such as RGB;16B
+        if not image.mode.startswith("I") and any(";16" in raw for raw in raw_modes):
+            raise ValueError("it has 16 bits a colour; save it as grey of 16 bits or RGB of 8")
         values = np.asarray(image)
         values = values.reshape(*values.shape[:2], -1)
         if image.mode not in ("LA", "PA", "RGBA"):

@@ -29,6 +29,7 @@ from PIL import ExifTags, Image
 from camloc.errors import UserError, refusing
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
+_BITS, _BLACK = 258, 262  # TIFF's tags: bits of a value, and whether 0 is white (0) or black (1)
 TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # bytes
 
 # What counts is told once, by `examine` or an error; Pillow would warn at each reading of a file.
@@ -102,6 +103,10 @@ def _check_range(image: Image.Image) -> None:
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         kind = "floats" if image.mode == "F" else "32-bit integers"
         raise ValueError(f"its pixels are {kind}, of no known range; save it with 8 or 16 bits")
+    if image.format == "TIFF" and image.mode.startswith("I"):
+        bits, black = image.tag_v2.get(_BITS), image.tag_v2.get(_BLACK)
+        if (bits, black) != ((16,), 1):
+            raise ValueError("its grey is not 16 bits from black to white; save it so")
 
 
 def _defects(path: Path, image: Image.Image) -> Iterator[str]:
