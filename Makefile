@@ -14,7 +14,7 @@ export STUDY A B FOLDER PHOTOS
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
 # Without bars, and without the start-up files of the person whose machine it is.
-KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR=data/smoke/ipython
+KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
 .PHONY: help setup repro test test-package test-notebooks compare pages publish lab notebooks lint bench cost clean
 
@@ -80,4 +80,4 @@ cost: setup ## hours that a study takes on this machine, from measured rates: ST
 
 clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots figures summary.md)
-	rm -rf $(addprefix data/,notebooks manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds.json)
+	rm -rf $(addprefix data/,notebooks manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds)

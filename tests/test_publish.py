@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from camloc import cli
+from camloc import cli, params
+from camloc.errors import UserError
+from camloc.pipeline import arguments
 from camloc.publish import with_quotes
+from camloc.report import contents
 
 ROOT = Path(__file__).parents[1]
+SMOKE = params.load(ROOT / "params" / "smoke.yaml")
 ABOUT = {"machine": "a machine", "commit": "abc", "threads": 1, "versions": {"torch": "3"}}
 
 
@@ -28,11 +32,15 @@ def finished(tmp_path, monkeypatch) -> Path:
         "# Results\n\n## Table 2. Errors\n\nnew\n\n## Table 3\n\nx\n"
     )
     (reports / "metrics.json").write_text("{}")
-    (tmp_path / "data" / "stage_seconds.json").write_text('{"data": 1.0}')
+    (tmp_path / "data" / "stage_seconds").mkdir()
+    (tmp_path / "data" / "stage_seconds" / "smoke.json").write_text('{"data": 1.0}')
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(reports / "figures" / "maps.png")
-    for name, commit in (("00_data", "abc"), ("05_report", "def")):
-        notebook = nbformat.v4.new_notebook(metadata={"camloc": ABOUT | {"commit": commit}})
-        nbformat.write(notebook, reports / "notebooks" / f"{name}.ipynb")
+    for _, _, stem in contents(SMOKE):
+        about = ABOUT | {"commit": "def" if stem == "05_report" else "abc"}
+        ran = arguments({"folder", "seed", "boxes"}, SMOKE, None)
+        metadata = {"camloc": about, "papermill": {"parameters": ran | {"devices": 7}}}
+        notebook = nbformat.v4.new_notebook(metadata=metadata)
+        nbformat.write(notebook, reports / "notebooks" / f"{stem}.ipynb")
     for split, row in (("test", "googlenet"), ("test", "backprop-googlenet"), ("val", "googlenet")):
         table = pd.DataFrame({"image": ["a", "b"], "cls_err_top1": [0.0, 1.0]})
         table.to_parquet(evaluation / f"{split}-{row}.parquet")
@@ -78,3 +86,23 @@ def test_unfinished_study_is_refused_and_keeps_what_was_published(finished, caps
     assert cli.main(["publish"]) == 2
     assert "summary.md is missing; `make repro`" in capsys.readouterr().err
     assert (finished / "reports" / "published" / "smoke" / "summary.md").is_file()
+
+
+def test_results_of_other_parameters_are_not_published_under_this_studys_name(finished, capsys):
+    text = (finished / "params.yaml").read_text()
+    (finished / "params.yaml").write_text(text.replace("threshold: 0.2", "threshold: 0.3"))
+    assert cli.main(["publish"]) == 2
+    assert "(05_report) has not run with params.yaml as it is" in capsys.readouterr().err
+    assert not (finished / "reports" / "published").exists()
+
+
+def test_notebook_that_has_not_run_is_named(finished, capsys):
+    (finished / "reports" / "notebooks" / "03_cams-googlenet.ipynb").unlink()
+    assert cli.main(["publish"]) == 2
+    assert "(03_cams-googlenet) has not run" in capsys.readouterr().err
+
+
+def test_quotation_of_a_section_that_is_not_there_is_refused(finished):
+    text = "<!-- from reports/summary.md: Table 9 -->\nold\n<!-- end -->"
+    with pytest.raises(UserError, match=r"summary\.md has no section 'Table 9'"):
+        with_quotes(text, finished)

@@ -55,7 +55,9 @@ def test_durations_are_rounded_for_people(seconds, text):
     assert minutes(seconds) == text
 
 
-@pytest.mark.parametrize("content", [None, "", "{"])
+@pytest.mark.parametrize(
+    "content", [None, "", "{", "[]", "null", '{"a": "x"}', '{"a": null}', '{"a": -1}']
+)
 def test_times_that_cannot_be_read_are_as_good_as_none(tmp_path, content):
     if content is not None:
         (tmp_path / "times.json").write_text(content)
@@ -72,7 +74,16 @@ def test_command_of_a_stage_is_told_and_timed(tmp_path, monkeypatch, capsys):
     assert cli.main(["copies"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == "stage 3 of 16" and second.startswith("stage 3 of 16 took ")
-    assert json.loads((tmp_path / "data" / "stage_seconds.json").read_text())["copies"] > 0
+    assert (
+        json.loads((tmp_path / "data" / "stage_seconds" / "smoke.json").read_text())["copies"] > 0
+    )
+
+
+def test_stage_of_a_persons_own_pipeline_needs_nothing_of_ours(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "score")
+    assert cli.main(["score", "--truth", "t.csv", "--predictions", "p.csv"]) == 2
+    assert "t.csv is missing" in capsys.readouterr().err
 
 
 def test_threads_are_the_studys_or_else_the_machines(monkeypatch):

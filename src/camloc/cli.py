@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; of a `UserError` the message is printed, and its code is the exit code."""
     options = _parser().parse_args(argv)
     try:
-        with _stage_of_dvc():
+        with _stage_of_dvc(options):
             options.command(options)
     except UserError as error:
         lines = [printable(line) for line in str(error).split("\n")]
@@ -23,9 +23,10 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _stage_of_dvc() -> AbstractContextManager:
+def _stage_of_dvc(options: argparse.Namespace) -> AbstractContextManager:
     """Tells how far the pipeline is, where this command is a stage of it."""
-    if "DVC_STAGE" not in os.environ:
+    own = options.command in (_prepare, _copies, _run, _render)
+    if not own or "DVC_STAGE" not in os.environ:
         return nullcontext()
     from camloc.schedule import told
     from camloc.study import repository_root

@@ -288,6 +288,8 @@ def _declared(work: Callable[..., None], network: str) -> dict:
     from camloc import params, pipeline
 
     declared = params.load(repository_root() / "params.yaml")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    torch.set_num_threads(max(1, pipeline.threads_of(declared) // processes))
     names = set(inspect.signature(work).parameters) - {"study"}
     return pipeline.arguments(names, declared, network)
 

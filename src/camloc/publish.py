@@ -13,11 +13,11 @@ import pandas as pd
 from PIL import Image
 
 from camloc.errors import UserError
-from camloc.files import replacing
+from camloc.files import read_text, replacing, replacing_file
 from camloc.params import Params
-from camloc.pipeline import EXECUTED
-from camloc.report import Chapter, read_chapters
-from camloc.schedule import PUBLISHED, TIMES
+from camloc.pipeline import EXECUTED, arguments
+from camloc.report import Chapter, contents, read_chapters
+from camloc.schedule import PUBLISHED, TIMES, times_of
 from camloc.study import FOLDER, Study
 
 # Quoted in a text: everything from the heading's line that starts with these words to the next.
@@ -37,23 +37,44 @@ def publish(root: Path, params: Params) -> Path:
         UserError: the study has not run to its end.
     """
     reports = root / "reports"
+    times, maps = times_of(root, params.study), reports / "figures" / "maps.png"
     files = [reports / "summary.md", reports / "metrics.json", root / "params.yaml"]
-    files.append(root / FOLDER / TIMES)
-    maps = reports / "figures" / "maps.png"
-    if missing := [path for path in (*files, maps) if not path.is_file()]:
+    if missing := [path for path in (*files, times, maps) if not path.is_file()]:
         raise UserError(f"{missing[0]} is missing; `make repro` makes it")
+    chapters = list(read_chapters(params, root / EXECUTED))
+    _refuse_another_run(chapters, params)
     folder = root / PUBLISHED / params.study
     with replacing(folder) as new:
         for path in files:
             shutil.copy(path, new)
+        shutil.copy(times, new / TIMES)
         if params.data.source == "shapes":
             Image.open(maps).convert("RGB").save(new / "maps.jpg", quality=85)
         outcomes(Study(root / FOLDER), params).to_parquet(new / "outcomes.parquet", index=False)
-        about = provenance(list(read_chapters(params, root / EXECUTED)), params)
+        about = provenance(chapters, params)
         (new / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     readme = root / "README.md"
-    readme.write_text(with_quotes(readme.read_text(encoding="utf-8"), root), encoding="utf-8")
+    text = with_quotes(readme.read_text(encoding="utf-8"), root)
+    with replacing_file(readme) as written:
+        written.write_text(text, encoding="utf-8")
     return folder
+
+
+def _refuse_another_run(chapters: list[Chapter], params: Params) -> None:
+    """Refuse notebooks that are missing, or ran with other parameters than params.yaml has now.
+
+    Raises:
+        UserError: names the first.
+    """
+    found = {chapter.stem: chapter.notebook.metadata for chapter in chapters}
+    for _, title, stem in contents(params):
+        ran = dict(found.get(stem, {}).get("papermill", {}).get("parameters", {}))
+        for name in ("devices", "nodes"):  # an edit of these runs nothing again
+            ran.pop(name, None)
+        if not ran or ran != arguments(set(ran), params, stem.partition("-")[2] or None):
+            raise UserError(
+                f"{title} ({stem}) has not run with params.yaml as it is; `make repro` first"
+            )
 
 
 def outcomes(study: Study, params: Params) -> pd.DataFrame:
@@ -97,5 +118,8 @@ def with_quotes(text: str, root: Path) -> str:
 
 
 def _section(path: Path, title: str) -> str:
-    _, _, rest = path.read_text(encoding="utf-8").partition(f"\n## {title}")
-    return rest.partition("\n")[2].partition("\n## ")[0].strip()
+    _, _, rest = read_text(path).partition(f"\n## {title}")
+    section = rest.partition("\n")[2].partition("\n## ")[0].strip()
+    if not section:
+        raise UserError(f"{path} has no section {title!r}, which is quoted; correct the quotation")
+    return section

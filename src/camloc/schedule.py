@@ -18,7 +18,7 @@ from camloc.files import replacing_file
 from camloc.params import Params
 from camloc.study import FOLDER
 
-TIMES = "stage_seconds.json"
+TIMES = "stage_seconds.json"  # of a published run
 PUBLISHED = Path("reports") / "published"
 
 
@@ -36,7 +36,10 @@ def stages(pipeline: Path, params: Params) -> list[str]:
 @contextmanager
 def told(stage: str, root: Path, params: Params) -> Iterator[None]:
     """Print which stage of how many the block is, and what it took once it ended well."""
-    order, times = stages(root / "dvc.yaml", params), root / FOLDER / TIMES
+    order, times = stages(root / "dvc.yaml", params), times_of(root, params.study)
+    if stage not in order:  # one of a person's own, as DVC names it
+        yield
+        return
     place, taken = order.index(stage), read_times(times)
     published = read_times(root / PUBLISHED / params.study / TIMES)
     left = seconds_left(order[place:], taken, published)
@@ -47,6 +50,11 @@ def told(stage: str, root: Path, params: Params) -> Iterator[None]:
     with replacing_file(times) as new:
         new.write_text(json.dumps(taken | {stage: round(seconds, 1)}, indent=2), encoding="utf-8")
     print(f"{name} took {seconds:.0f} s", flush=True)
+
+
+def times_of(root: Path, study: str) -> Path:
+    """The file of what a study's stages took here in their last run."""
+    return root / FOLDER / "stage_seconds" / f"{study}.json"
 
 
 def seconds_left(
@@ -75,8 +83,9 @@ def _alike(stage: str, known: Mapping[str, float]) -> float | None:
 def read_times(path: Path) -> dict[str, float]:
     """What a file says that stages took, in seconds; nothing where there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {stage: float(seconds) for stage, seconds in found.items() if seconds > 0}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 

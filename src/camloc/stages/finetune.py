@@ -109,7 +109,8 @@ def _made_by(
     device: torch.device,
     seed: int,
 ) -> dict:
-    """All that decides what a training comes to; what only changes its pace is left out."""
+    """All that decides what a training comes to but for rounding, which devices and threads change;
+    what only changes its pace is left out."""
     wnids = hashlib.sha256(" ".join(about["wnids"]).encode()).hexdigest()[:16]
     images = pd.util.hash_pandas_object(manifest.split("train")[["path", "wnid"]]).sum()
     precision = choose_precision(training.precision, device)
