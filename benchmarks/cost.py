@@ -11,10 +11,10 @@ import argparse
 import pandas as pd
 import torch
 
-from camloc import params
-from camloc.loading import normalise
-from camloc.params import Params
-from camloc.training import choose_device, choose_precision
+from camloc.core import params
+from camloc.core.params import Params
+from camloc.data.loading import normalise
+from camloc.training.precision import choose_device, choose_precision
 from throughput import STUDIES, build, calls_per_second, training_step
 
 # Images of the train split (with those that the val split is taken from) and those with maps, as

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from camloc import protocols
-from camloc.boxes import boxes_from_maps
-from camloc.components import best_overlaps
+from camloc.boxes.paper import boxes_from_maps
+from camloc.evaluation import wsol
+from camloc.evaluation.component_tree import best_overlaps
 
 MAPS, LEVELS = 100, 100
 
@@ -22,7 +22,7 @@ def made_maps(side: int) -> list[np.ndarray]:
     maps = []
     for _ in range(MAPS):
         low = cv2.GaussianBlur(rng.normal(size=(side, side)), (0, 0), side / 7)
-        maps.append((protocols.score_map(low) * 255).astype(np.uint8))
+        maps.append((wsol.score_map(low) * 255).astype(np.uint8))
     return maps
 
 

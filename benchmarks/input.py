@@ -19,11 +19,12 @@ import psutil
 import torch
 from PIL import Image, ImageFilter
 
-from camloc import networks
-from camloc.loading import decode, training_batches
-from camloc.manifest import Manifest
-from camloc.params import Loading, Training
-from camloc.training import Step, choose_device
+from camloc.core.params import Loading, Training
+from camloc.data.loading import decode, training_batches
+from camloc.data.manifest import Manifest
+from camloc.networks import backbones
+from camloc.training.loop import Step
+from camloc.training.precision import choose_device
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 SIDE, SIZE, BATCH, SECONDS = 256, 224, 64, 8.0
@@ -87,7 +88,7 @@ def training_rates(folder: Path, backbone: str, device: torch.device) -> tuple[f
     recipe = Training(
         epochs=1, batch=BATCH, optimizer="sgd", schedule="step", lr=1e-4, weight_decay=0.0
     )
-    step = Step.of(networks.whole(backbone, 2), recipe, device, steps_per_epoch=1_000_000)
+    step = Step.of(backbones.whole(backbone, 2), recipe, device, steps_per_epoch=1_000_000)
     in_memory = batches_of(folder, 4 * BATCH, memory_gb=1.0, workers=0)
     tensors = itertools.chain.from_iterable(in_memory.steps(epoch) for epoch in itertools.count(1))
     return rate(batches_of(folder, 100_000).steps(1), step), rate(tensors, step)

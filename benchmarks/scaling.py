@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from torch import distributed as dist
 
-from camloc import distributed, params
-from camloc.training import choose_device
+from camloc.core import params, processes
+from camloc.pipeline import launch
+from camloc.training.precision import choose_device
 from throughput import STUDIES, build, calls_per_second, training_step
 
 NETWORKS = ("alexnet-gap", "vgg16-gap", "googlenet-gap")
@@ -35,15 +36,15 @@ def rates(device: torch.device) -> dict[str, float]:
 def main() -> None:
     if "RANK" not in os.environ:
         count = max(2, torch.cuda.device_count())
-        os.execv(sys.executable, [*distributed.torchrun(count, 1), __file__])
+        os.execv(sys.executable, [*launch.torchrun(count, 1), __file__])
     device = choose_device("auto")
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     alone = rates(device)
-    distributed.join(device.type)
+    launch.join(device.type)
     together = rates(device)
-    every = distributed.gather((alone, together))
-    if distributed.share().rank == 0:
+    every = processes.gather((alone, together))
+    if processes.share().rank == 0:
         table = {
             name: {
                 "alone images/s": sum(of_one[name] for of_one, _ in every),

@@ -14,10 +14,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from camloc import networks, params, surgery
-from camloc.cam import class_activation_maps
-from camloc.params import Params, Training
-from camloc.training import PRECISIONS, Step, autocast, choose_device
+from camloc.core import params
+from camloc.core.params import Params, Training
+from camloc.maps.cam import class_activation_maps
+from camloc.networks import backbones, surgery
+from camloc.training.loop import Step
+from camloc.training.precision import PRECISIONS, autocast, choose_device
 
 STUDIES = Path(__file__).parents[1] / "params"
 
@@ -27,7 +29,7 @@ def build(study: Params, name: str, num_classes: int, width: float | None = None
     if name in study.originals:
         original = study.originals[name]
         width = width or original.width
-        return networks.whole(name, num_classes, width=width, dropout=original.dropout)
+        return backbones.whole(name, num_classes, width=width, dropout=original.dropout)
     model = study.models[name]
     width = width or study.originals[model.backbone].width
     fields = model.model_dump(exclude={"training", "seed"})

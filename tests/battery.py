@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
-from camloc.errors import UserError, reason
+from camloc.core.errors import UserError, reason
 
 SECONDS = 10.0  # a reader that takes longer hangs
 MEMORY = 1 << 30  # bytes more than before that reading a file may take

@@ -11,6 +11,7 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"  # real pictures and cases, where a machine has them
 
 
 class Clone:

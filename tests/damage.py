@@ -28,19 +28,21 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import save
+from test_official import BOXES, KIT_2012, LABELS, val, write_devkit, write_tar, write_val_boxes
 from torch import Tensor, nn
 
 from battery import OUT, Damage, Format
-from camloc import networks, params, surgery
-from camloc.checkpoints import Checkpoint, State
-from camloc.datasets import ilsvrc, official
-from camloc.datasets.download import unpack_tar, unpack_zip
-from camloc.errors import UserError
-from camloc.loading import Pictures
-from camloc.pictures import examine, read_picture
-from camloc.scoring import score, score_maps
+from camloc.core import params
+from camloc.core.errors import UserError
+from camloc.data.loading import Pictures
+from camloc.data.pictures import examine, read_picture
+from camloc.data.sources import ilsvrc, ilsvrc_official
+from camloc.data.sources.download import unpack_tar, unpack_zip
+from camloc.exchange.score import score, score_maps
+from camloc.networks import backbones, surgery
+from camloc.networks import files as network_files_of
+from camloc.training.checkpoint import Checkpoint, State
 from made import annotation
-from test_official import BOXES, KIT_2012, LABELS, val, write_devkit, write_tar, write_val_boxes
 
 # Damage that any file may take
 
@@ -312,7 +314,7 @@ def torch_record(rng: Random, content: bytes, other: bytes) -> bytes:
 
 def nin() -> nn.Module:
     torch.manual_seed(0)
-    return networks.whole("nin", 3, width=WIDTH)
+    return backbones.whole("nin", 3, width=WIDTH)
 
 
 def states() -> dict[str, bytes]:
@@ -333,7 +335,7 @@ def weights() -> dict[str, bytes]:
 
 
 def read_weights(path: Path) -> None:
-    networks.whole("nin", 3, width=WIDTH, weights=path)
+    backbones.whole("nin", 3, width=WIDTH, weights=path)
 
 
 @functools.cache
@@ -359,11 +361,13 @@ def written(write: Callable[[Path, str], None], *names: str) -> dict[str, bytes]
 
 def network_files() -> dict[str, bytes]:
     kept = kept_networks()
-    return written(lambda path, name: surgery.save(kept[name][0], path, kept[name][1]), *kept)
+    return written(
+        lambda path, name: network_files_of.save(kept[name][0], path, kept[name][1]), *kept
+    )
 
 
 def read_network(path: Path) -> None:
-    network, about = surgery.load(path)
+    network, about = network_files_of.load(path)
     kept, kept_about = kept_networks()[path.name]
     assert same(network.state_dict(), kept.state_dict()), "other weights"
     assert about == kept_about, "another declaration"
@@ -378,7 +382,7 @@ def network_again(rng: Random, content: bytes, other: bytes) -> bytes:
     else:
         about = about | {key: changed(rng, about[key])}
     network = SimpleNamespace(state_dict=lambda: state)
-    return written(lambda path, _: surgery.save(network, path, about), "again")["again"]
+    return written(lambda path, _: network_files_of.save(network, path, about), "again")["again"]
 
 
 def same(a: dict, b: dict) -> bool:
@@ -549,15 +553,15 @@ def official_files() -> dict[str, bytes]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         classes = {
-            f"{wnid}.tar": write_tar(folder / official.TRAIN, {f"{wnid}_1.JPEG": image})
+            f"{wnid}.tar": write_tar(folder / ilsvrc_official.TRAIN, {f"{wnid}_1.JPEG": image})
             for wnid in sorted({*LABELS})
         }
-        write_tar(folder / official.TRAIN, classes)
-        write_tar(folder / official.VAL, {f"{val(n)}.JPEG": image for n in range(1, 5)})
+        write_tar(folder / ilsvrc_official.TRAIN, classes)
+        write_tar(folder / ilsvrc_official.VAL, {f"{val(n)}.JPEG": image for n in range(1, 5)})
         write_devkit(folder / KIT_2012)
         write_val_boxes(folder, BOXES)
         own = annotation(TENCH, (TENCH, 1, 2, 3, 4)).encode()
-        write_tar(folder / official.TRAIN_BOXES, {f"{TENCH}/{TENCH}_1.xml": own})
+        write_tar(folder / ilsvrc_official.TRAIN_BOXES, {f"{TENCH}/{TENCH}_1.xml": own})
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return {name: _undated(content) for name, content in files.items()}
 
@@ -572,7 +576,7 @@ def read_official(path: Path) -> None:
     """Unpack all; what is unpacked before a refusal is kept, so it is taken away here."""
     out = path.parent / OUT
     try:
-        official.unpack(path.parent, out)
+        ilsvrc_official.unpack(path.parent, out)
         assert (out / ilsvrc.SYNSETS).is_file() and (out / ilsvrc.DATA / "val").is_dir()
     finally:
         shutil.rmtree(out, ignore_errors=True)
@@ -750,7 +754,7 @@ FORMATS = {
     "npy": Format(arrays, read_maps, (*ANY, npy_header, npy_header, npy_values), TABLES),
     "safetensors": Format(weights, read_weights, (*ANY, tensor_header, tensor_header)),
     "network": Format(network_files, read_network, (*ANY, tensor_header)),
-    "network again": Format(network_files, surgery.load, (network_again,)),
+    "network again": Format(network_files, network_files_of.load, (network_again,)),
     "pth": Format(states, read_weights, (*ANY, torch_record, torch_record, torch_object)),
     "checkpoint": Format(checkpoint_files, read_checkpoint, ANY),
     "checkpoint again": Format(checkpoint_files, resume, (checkpoint_again,)),

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from camloc import predictions
-from camloc.manifest import Manifest
-from camloc.study import EVALUATED, Study
+from camloc.core.paths import EVALUATED, Study
+from camloc.data.manifest import Manifest
+from camloc.maps import store
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def store_random_maps(study: Study, name: str, side: int, seed: int = 0) -> None
         ten_crop = folder.with_name(f"{split}-ten-crop")
         low, crops = (rng.standard_normal((*shape, *of, side, side)) for of in ((), (10,)))
         for target, maps in ((folder, {"cam": low, "backprop": -low}), (ten_crop, {"cam": crops})):
-            writer = predictions.MapWriter(target, images, manifest.wnids)
+            writer = store.MapWriter(target, images, manifest.wnids)
             writer.write(classes, ranks, scores, maps)
             writer.close()
-        predictions.write_crops(ten_crop, 128, 112)
+        store.write_crops(ten_crop, 128, 112)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from camloc.errors import UserError, printable
+from camloc.core.errors import UserError, printable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,8 +28,8 @@ def _stage_of_dvc(options: argparse.Namespace) -> AbstractContextManager:
     own = options.command in (_prepare, _copies, _run, _render)
     if not own or "DVC_STAGE" not in os.environ:
         return nullcontext()
-    from camloc.schedule import told
-    from camloc.study import repository_root
+    from camloc.core.paths import repository_root
+    from camloc.pipeline.schedule import told
 
     # A path goes before the colon where DVC was started in another folder.
     return told(os.environ["DVC_STAGE"].rpartition(":")[2], repository_root(), _params())
@@ -86,14 +86,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from camloc.scoring import score
+    from camloc.exchange.score import score
 
     files = options.truth, options.predictions, options.images, options.blacklist, options.classes
     _tell(options, lambda: score(*files))
 
 
 def _score_maps(options: argparse.Namespace) -> None:
-    from camloc.scoring import score_maps
+    from camloc.exchange.score import score_maps
 
     files = options.truth, options.sizes, options.maps, options.images, options.masks
     _tell(options, lambda: score_maps(*files, options.ignore))
@@ -101,7 +101,7 @@ def _score_maps(options: argparse.Namespace) -> None:
 
 def _tell(options: argparse.Namespace, score: Callable[[], dict]) -> None:
     """Print scores, then write them: a full disk loses no work."""
-    from camloc.scoring import as_text, check_target, write_scores
+    from camloc.exchange.score import as_text, check_target, write_scores
 
     if options.json:
         check_target(options.json)
@@ -112,8 +112,8 @@ def _tell(options: argparse.Namespace, score: Callable[[], dict]) -> None:
 
 
 def _params():
-    from camloc import params
-    from camloc.study import repository_root
+    from camloc.core import params
+    from camloc.core.paths import repository_root
 
     return params.load(repository_root() / "params.yaml")
 
@@ -121,64 +121,64 @@ def _params():
 def _check(options: argparse.Namespace) -> None:
     params = _params()
     if options.keys:
-        from camloc import surroundings
-        from camloc.study import repository_root
+        from camloc.core import surroundings
+        from camloc.core.paths import repository_root
 
         surroundings.check(repository_root())
     else:
-        from camloc.checks import check
+        from camloc.pipeline.checks import check
 
         check(params)
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from camloc.checks import check
-    from camloc.pipeline import strip_notebooks
+    from camloc.pipeline.checks import check
+    from camloc.pipeline.notebooks import strip_notebooks
 
     check(_params())
     strip_notebooks()
 
 
 def _copies(options: argparse.Namespace) -> None:
-    from camloc.study import FOLDER, Study
+    from camloc.core.paths import FOLDER, Study
 
     study, loading, count = Study.at(FOLDER), _params().loading, 0
     if loading.copies:
-        from camloc.copies import make
+        from camloc.data.copies import make
 
         count = make(study, loading)
     study.copies.write_text(f"{count}\n", encoding="utf-8")
 
 
 def _run(options: argparse.Namespace) -> None:
-    from camloc.pipeline import run_notebook
+    from camloc.pipeline.notebooks import run_notebook
 
     run_notebook(options.notebook, _params(), options.network)
 
 
 def _use(options: argparse.Namespace) -> None:
-    from camloc.params import use
-    from camloc.study import repository_root
+    from camloc.core.paths import repository_root
+    from camloc.pipeline.studies import use
 
     print(use(options.study, repository_root(), options.folder))
 
 
 def _publish(options: argparse.Namespace) -> None:
-    from camloc.publish import publish
-    from camloc.study import repository_root
+    from camloc.core.paths import repository_root
+    from camloc.pipeline.publish import publish
 
     print(f"published in {publish(repository_root(), _params())}; look at it, and commit it")
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from camloc.compare import compare
-    from camloc.study import repository_root
+    from camloc.core.paths import repository_root
+    from camloc.report.compare import compare
 
     print(compare(repository_root(), options.first, options.second))
 
 
 def _render(options: argparse.Namespace) -> None:
-    from camloc.report import render
+    from camloc.report.pages import render
 
     print(render(_params()))
 

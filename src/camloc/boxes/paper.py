@@ -1,0 +1,155 @@
+"""From a map to a box, by the rule in the paper's text."""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from camloc.core.errors import UserError
+
+MOST_PIXELS = 178_956_970  # of an image or a map: what Pillow opens, 0.7 GB in single precision
+_CHUNK = 64  # maps that a thread takes at a time
+_FLOAT32 = np.finfo(np.float32)
+
+
+def boxes_from_maps(maps: NDArray, sizes: NDArray, threshold: float = 0.2) -> NDArray[np.int64]:
+    """The paper's rule: the box around the largest component above a share of the maximum.
+
+    Each map is resized bilinearly to its image, pixels strictly above `threshold` times the
+    map's maximum are kept, and the box covers the largest 8-connected component (Zhou et al.
+    2016, section 3.2). Of components of one size the first in reading order counts.
+
+    Args:
+        maps: (N, h, w), any real type.
+        sizes: width and height of each image in whole pixels, at most `MOST_PIXELS` an image,
+            (N, 2).
+        threshold: share of each map's maximum, 0 to 1.
+
+    Returns:
+        Integer boxes (N, 4). A map without a positive value holds no evidence: its box is the
+        whole image.
+
+    Raises:
+        UserError: shapes that do not fit, sizes that are none, a threshold that is no share, or
+            a map that `single_precision` refuses.
+    """
+    maps, sizes = np.asarray(maps), np.asarray(sizes)
+    if maps.ndim != 3 or sizes.shape != (len(maps), 2):
+        raise UserError(
+            f"maps of shape {maps.shape} and sizes of shape {sizes.shape} do not fit; "
+            "wanted (N, h, w) and (N, 2)"
+        )
+    if not 0 <= threshold <= 1:
+        raise UserError(f"threshold {threshold} is no share of a map's maximum; wanted 0 to 1")
+    if not (good := are_sizes(sizes)).all():
+        raise UserError(
+            f"size {sizes[~good][0].tolist()} is no width and height of an image; wanted whole "
+            f"pixels, at most {MOST_PIXELS:,} in all"
+        )
+    sizes = sizes.astype(np.int64)
+    boxes = np.empty((len(maps), 4), dtype=np.int64)
+
+    def fill(start: int) -> None:
+        for i in range(start, min(start + _CHUNK, len(maps))):
+            low = single_precision(maps[i], f"map {i} (from 0)")
+            boxes[i] = _box(low, sizes[i].tolist(), threshold)
+
+    if len(maps) <= _CHUNK:
+        fill(0)
+    else:
+        # OpenCV and compiled code let other threads run; of large images few are held at once.
+        at_once = MOST_PIXELS // int(sizes.prod(axis=1).max())
+        with ThreadPoolExecutor(min(at_once, 32, (os.cpu_count() or 1) + 4)) as pool:
+            list(pool.map(fill, range(0, len(maps), _CHUNK)))
+    return boxes
+
+
+def are_sizes(sizes: NDArray) -> NDArray[np.bool_]:
+    """Which of the sizes (N, 2) are whole pixels, from 1 a side and up to `MOST_PIXELS` in all."""
+    # Clipped, so that no product overflows.
+    sides = np.clip(np.asarray(sizes, dtype=np.float64), 0, MOST_PIXELS + 1)
+    whole = (sides >= 1) & (sides == np.floor(sides))
+    return whole.all(axis=1) & (sides.prod(axis=1) <= MOST_PIXELS)
+
+
+def single_precision(low: NDArray, name: str = "a map") -> NDArray[np.float32]:
+    """A map (h, w) as the numbers that every rule here reads.
+
+    Values that could overflow when they are resized are divided by 8, which no box and no score
+    depends on.
+
+    Raises:
+        UserError: another shape, what `check_maps` refuses, or a value that is not finite or that
+            single precision cannot hold.
+    """
+    low = np.asarray(low)
+    check_maps(low, name)
+    if low.ndim != 2:
+        raise UserError(f"{name} is of shape {low.shape}; wanted (h, w)")
+    with np.errstate(over="ignore"):
+        single = low.astype(np.float32)
+    largest = np.abs(single).max()
+    if not largest <= _FLOAT32.max:
+        raise UserError(f"{name} holds a value that is not finite, or not in single precision")
+    if largest < _FLOAT32.tiny and (single != low).any():
+        raise UserError(f"{name} is too small for single precision; multiply it")
+    return single / 8 if largest > _FLOAT32.max / 8 else single
+
+
+def check_maps(maps: NDArray, name: str) -> None:
+    """Refuse what can be no maps (..., h, w), by type and shape alone.
+
+    Raises:
+        UserError: complex numbers, dates, texts or objects; no value or more than `MOST_PIXELS` a
+            map.
+    """
+    if maps.dtype.kind not in "biuf":
+        raise UserError(f"{name} is of type {maps.dtype}; wanted real numbers")
+    if maps.ndim < 2 or not 0 < math.prod(maps.shape[-2:]) <= MOST_PIXELS:
+        raise UserError(
+            f"{name} is of shape {maps.shape}; wanted (h, w) of each map, and 1 to "
+            f"{MOST_PIXELS:,} values"
+        )
+
+
+def upsample(low: NDArray, width: int, height: int) -> NDArray[np.float32]:
+    """A low-resolution map (h, w) at the resolution of its image, (height, width)."""
+    low = low.astype(np.float32, copy=False)
+    return cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _box(low: NDArray, size: list[int], threshold: float) -> tuple[int, int, int, int]:
+    width, height = size
+    full = upsample(low, width, height)
+    _, peak, _, (x, y) = cv2.minMaxLoc(full)
+    if peak <= 0:
+        return 0, 0, width - 1, height - 1
+    found = largest_component(full > threshold * full[y, x])
+    return found or (x, y, x, y)  # threshold 1 keeps nothing but the peak
+
+
+def largest_component(above: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """The box, in inclusive pixels, around the largest 8-connected component of a mask.
+
+    Of components of one size the first in reading order counts: OpenCV numbers them in an order of
+    its own.
+
+    Args:
+        above: (height, width).
+
+    Returns:
+        xmin, ymin, xmax, ymax; None for an empty mask.
+    """
+    count, labels, found, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8))
+    if count == 1:  # nothing but the background
+        return None
+    sizes = found[1:, cv2.CC_STAT_AREA]
+    largest = 1 + np.flatnonzero(sizes == sizes.max())
+    if len(largest) > 1:
+        first = np.isin(labels, largest).argmax()
+        largest = labels.flat[[first]]
+    x, y, width, height = found[largest[0], :4].tolist()
+    return x, y, x + width - 1, y + height - 1

@@ -1,0 +1,388 @@
+"""params.yaml as a typed tree: unknown keys, wrong types and absurd sizes are refused by name.
+
+The bounds of numbers are far beyond what any study needs: they catch slips, and what would fill the
+memory or run for years.
+"""
+
+import itertools
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from camloc.core.errors import UserError, near_matches, reason
+from camloc.core.files import read_text
+from camloc.core.trees import read_tree, shown
+
+NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"  # in file names, commands and DVC's keys
+STUDY_NAME = r"\w[\w .-]{0,99}"  # of a folder, too
+PROBLEMS = 20  # that a message lists
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's RandomState, which pandas has, takes these
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[PositiveInt, Field(le=4_096)]  # of a picture, in pixels
+Units = Annotated[PositiveInt, Field(le=65_536)]  # of a layer
+Images = Annotated[PositiveInt, Field(le=10**8)]
+Batch = Annotated[PositiveInt, Field(le=2**20)]
+Epochs = Annotated[int, Field(ge=0, le=10**6)]
+Processes = Annotated[int, Field(ge=0, le=1_024)]  # or machines, devices, threads
+
+
+def _number_or(word: str, most: int) -> BeforeValidator:
+    """A whole number from 1 to `most`, or the word: one message, where a union has one for each."""
+
+    def check(value: Any) -> Any:
+        if value != word and not (type(value) is int and 1 <= value <= most):
+            raise ValueError(f"must be a whole number from 1 to {most}, or {word}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _in_full(path: Any) -> Any:
+    """A path in which `~` is the user's home."""
+    if not isinstance(path, str):
+        return path
+    if not path.strip() or "\0" in path:
+        raise ValueError("must be the path of a file or folder; leave it out for none")
+    try:
+        path.encode()
+        return Path(path).expanduser()
+    except (RuntimeError, UnicodeEncodeError) as error:  # ~name of nobody here, half a character
+        raise ValueError(f"names nothing that can be: {reason(error)}") from None
+
+
+Place = Annotated[Path, BeforeValidator(_in_full)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=200, str_min_length=1
+    )
+
+
+class Shapes(Section):
+    """The offline data set, drawn from the study's seed."""
+
+    source: Literal["shapes"]
+    train: Images
+    val: Images
+    test: Images
+
+
+class TinyImageNet(Section):
+    """Tiny ImageNet in its original layout, all classes or those named by wnid.
+
+    Downloaded where no folder is given.
+    """
+
+    source: Literal["tiny-imagenet"]
+    folder: Place | None = None
+    classes: list[str] | None = None
+    val_per_class: Images = 50
+
+
+class CUB(Section):
+    """CUB-200-2011 in its original layout, all classes or those named by folder.
+
+    Downloaded where no folder is given.
+    """
+
+    source: Literal["cub"]
+    folder: Place | None = None
+    classes: list[str] | None = None
+    val_per_class: Images = 5
+
+
+class ILSVRC(Section):
+    """ILSVRC CLS-LOC in Kaggle's layout, or as the official files.
+
+    The latter are unpacked into `unpack_to`, else into a folder `unpacked` beside them.
+    """
+
+    source: Literal["ilsvrc"]
+    folder: Place
+    unpack_to: Place | None = None
+
+
+class Loading(Section):
+    """How pictures become batches; sides in pixels.
+
+    JPEG files are decoded by `workers`, or on the device that trains. With `copies` each picture
+    is warped to `resize` once, and its copy is read from then on. A training picture that is
+    `unreadable` stops the training, or the next one takes its place.
+    """
+
+    size: Side
+    resize: Side
+    workers: Processes = 0
+    memory_gb: Annotated[NonNegativeFloat, Field(le=10**6)] = 1.0
+    decode: Literal["workers", "device"] = "workers"
+    unreadable: Literal["stop", "skip"] = "stop"
+    copies: bool = False
+
+
+class Training(Section):
+    """Optimization of one network.
+
+    `batch` is of all devices together; each takes its share in `accumulate` parts, whose gradients
+    are added.
+    """
+
+    epochs: Epochs
+    batch: Batch
+    optimizer: Literal["sgd", "adamw"]
+    schedule: Literal["step", "one-cycle"]
+    lr: Annotated[PositiveFloat, Field(le=1_000)]
+    weight_decay: Annotated[NonNegativeFloat, Field(le=1_000)]
+    momentum: Fraction = 0.9
+    step_epochs: Annotated[Epochs, Field(gt=0)] = 30
+    label_smoothing: Fraction = 0.0
+    precision: Literal["auto", "bf16", "fp16", "float32"] = "auto"
+    accumulate: Batch = 1
+    compile: bool = False
+    checkpoint_minutes: Annotated[PositiveFloat, Field(le=10_000)] = 10.0
+
+
+class Weights(Section):
+    """What a whole network starts from: random values, torchvision's weights or a file.
+
+    `path` is that file; `folder` is looked into for torchvision's file before torch's cache.
+    """
+
+    source: Literal["torchvision", "scratch", "path"]
+    path: Place | None = None
+    folder: Place | None = None
+
+
+def _from_word(weights: Any) -> Any:
+    """`scratch` and `torchvision` stand for the section that says no more than the source."""
+    if not isinstance(weights, str):
+        return weights
+    if weights not in ("scratch", "torchvision"):
+        raise ValueError("must be scratch, torchvision or, for a file, {source: path, path: …}")
+    return {"source": weights}
+
+
+class Original(Section):
+    """A whole network; `gap` names the node it averages, where it ends in GAP by itself."""
+
+    weights: Annotated[Weights, BeforeValidator(_from_word)] = Weights(source="scratch")
+    seed: Seed | None = None
+    width: Annotated[PositiveFloat, Field(le=16)] = 1.0
+    dropout: Fraction | None = None
+    gap: str | None = None
+    training: dict = {}
+
+
+class Surgery(Section):
+    """What is cut and what is put in its place (see camloc.networks.surgery.build)."""
+
+    backbone: str
+    cut: str
+    convs: Annotated[list[Units], Field(max_length=64)] = [1024]
+    pool: Literal["gap", "gmp"] = "gap"
+    groups: Units = 1
+    dropout: Fraction = 0.0
+
+
+class Model(Surgery):
+    """A network made by surgery; `training` overrides keys of the section `finetune`, `seed` the
+    study's."""
+
+    seed: Seed | None = None
+    training: dict = {}
+
+
+class Cams(Section):
+    """Which maps are stored: of the `top` predicted classes, or of all; `saliency` and `ten_crop`
+    name the networks that get their gradient saliency and the CAMs of ten crops, too."""
+
+    top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
+    batch: Batch
+    saliency: list[str]
+    saliency_cell: Side
+    ten_crop: list[str] = []
+
+
+class Boxes(Section):
+    """How a map becomes a box; `threshold` and `tight` are shares of the map's maximum.
+
+    The rule `heuristic` is `authors` with five guesses from three classes, as the authors' code
+    has it, and `heuristic-text` is `largest-component` with five, as their text does.
+    """
+
+    rule: Literal["largest-component", "authors", "heuristic", "heuristic-text"] = (
+        "largest-component"
+    )
+    threshold: Fraction
+    normalise: Literal["max", "min-max"] = "max"
+    crops: Literal[1, 10] = 1
+    merge: Literal["coverage-mean", "absolute-sum"] = "coverage-mean"
+    tight: Fraction = 0.4
+
+
+class Evaluate(Section):
+    split: Literal["val", "test"]
+    iou: Fraction = 0.5
+
+
+class Params(Section):
+    """The whole study."""
+
+    study: str
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    devices: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
+    nodes: Annotated[Processes, Field(gt=0)]
+    threads: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
+    data: Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
+    loading: Loading
+    training: Training
+    finetune: Training
+    originals: dict[str, Original]
+    models: dict[str, Model]
+    cams: Cams
+    boxes: Boxes
+    evaluate: Evaluate
+
+    def network(self, name: str) -> Original | Model:
+        """The declaration of a network by its name.
+
+        Raises:
+            UserError: there is none.
+        """
+        declared = self.originals | self.models
+        if name not in declared:
+            near = near_matches(name, declared)
+            raise UserError(f"params.yaml declares no network {name!r}{near}")
+        return declared[name]
+
+    def training_of(self, name: str) -> Training:
+        """How a network is trained: its section, with the declaration's own overrides."""
+        section = self.finetune if name in self.models else self.training
+        return Training.model_validate(section.model_dump() | self.network(name).training)
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or not YAML, a key is unknown, missing or of the wrong
+            type, or one key contradicts another; the message names each such key.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing; `git checkout {path.name}` brings it back")
+    tree = read_tree(read_text(path), str(path))
+    try:
+        params = Params.model_validate(tree)
+        problems = list(itertools.islice(_contradictions(params), PROBLEMS + 1))
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()[: PROBLEMS + 1]]
+    if problems[PROBLEMS:]:
+        problems[PROBLEMS:] = ["and more"]
+    if problems:
+        raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return params
+
+
+def _contradictions(params: Params) -> Iterator[str]:
+    networks = [*params.originals, *params.models]
+    if not re.fullmatch(STUDY_NAME, params.study):
+        rule = "use letters and digits, behind the first also spaces, - and ., 100 at most"
+        yield f"study: {shown(params.study)} names no study: {rule}"
+    if not params.models:
+        yield "models: declare at least one"
+    if params.loading.resize < params.loading.size:
+        yield "loading.resize: must be at least loading.size, which is cropped from it"
+    if params.loading.decode == "device" and params.loading.unreadable == "skip":
+        yield "loading.unreadable: a device stops at such a picture; skip needs decode: workers"
+    for name, model in params.models.items():
+        if name in params.originals:
+            yield f"models.{name}: an original has this name already"
+        if model.backbone not in params.originals:
+            near = near_matches(model.backbone, params.originals)
+            yield f"models.{name}.backbone: no original named {model.backbone!r}{near}"
+    for name, original in params.originals.items():
+        weights = original.weights
+        if weights.source == "path" and weights.path is None:
+            yield f"originals.{name}.weights.path: source path needs the path of a weights file"
+        for key, source in (("path", "path"), ("folder", "torchvision")):
+            if weights.source != source and getattr(weights, key) is not None:
+                belongs = f"belongs to source {source}, not {weights.source}"
+                yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
+    for name in networks:
+        if not re.fullmatch(NETWORK_NAME, name) or name.startswith("backprop-"):
+            rule = "use letters, digits, - and _, 100 at most; backprop-… is taken"
+            yield f"{shown(name)} names no network: {rule}"
+    if params.data.source == "ilsvrc" and params.evaluate.split == "test":
+        yield "evaluate.split: ILSVRC's test split has no labels; use val"
+    if params.data.source == "shapes" and params.cams.top != "all":
+        yield "cams.top: the labels of shapes' test split are withheld, so its maps must be of all"
+    for key in ("saliency", "ten_crop"):
+        for name in getattr(params.cams, key):
+            if name not in networks:
+                yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
+    for name in params.cams.ten_crop:
+        if name in params.originals and not params.originals[name].gap:
+            yield f"cams.ten_crop: {name} has no CAM; name networks that end in global pooling"
+    if params.boxes.crops == 10:
+        for name in networks:
+            has_cam = name in params.models or params.originals[name].gap
+            if has_cam and name not in params.cams.ten_crop:
+                yield f"boxes.crops: 10 needs the ten crops of {name}; add it to cams.ten_crop"
+    for group, name in [("originals", n) for n in params.originals] + [
+        ("models", n) for n in params.models
+    ]:
+        try:
+            params.training_of(name)
+        except ValidationError as error:
+            for problem in error.errors():
+                yield f"{group}.{name}.training.{_explain(problem, Training)}"
+
+
+def _explain(problem: dict, top: type[Section] = Params) -> str:
+    *parents, key = problem["loc"] or ("",)
+    tags = parents[1:2] if parents[:1] == ["data"] else []  # pydantic names the source there
+    where = ".".join(_name(part) for part in problem["loc"] if part not in tags)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown key{near_matches(str(key), _fields_at(top, parents))}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing"
+    if problem["type"].startswith("union_tag"):
+        return f"{where}: {problem['msg']}"
+    return f"{where}: {problem['msg']}, not {shown(problem['input'])}"
+
+
+def _name(key: object) -> str:
+    """A key for a message, as it stands in the file where that is short and can be printed."""
+    text = str(key)
+    return text if len(text) <= 60 and text.isprintable() else shown(text)
+
+
+def _fields_at(section: type[Section], path: list) -> list[str]:
+    """Names of the keys that are known at a path of the tree, for near matches."""
+    current: Any = section
+    for part in path:
+        if part in getattr(current, "model_fields", {}):
+            current = current.model_fields[part].annotation
+        elif typing.get_origin(current) is dict:
+            current = typing.get_args(current)[1]
+        else:  # the tag of a union: the data source
+            current = next(
+                kind
+                for kind in typing.get_args(current)
+                if typing.get_args(kind.model_fields["source"].annotation) == (part,)
+            )
+    return list(current.model_fields)

@@ -1,0 +1,427 @@
+"""Pictures from disk to batches: decoding, warping, cropping, normalising."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torchvision.io import ImageReadMode, decode_jpeg
+from torchvision.transforms.v2 import functional
+
+from camloc.core.errors import UserError, reason, refusing
+from camloc.core.params import Loading
+from camloc.core.processes import ALONE, Share
+from camloc.data.manifest import Manifest
+from camloc.data.pictures import read_picture
+from camloc.data.ten_crop import ten_crops
+
+# ImageNet's channel statistics, which torchvision's pretrained weights expect; shares of 255.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+UNLABELLED = -1
+PREFETCH = 4  # batches that each decoding process works ahead
+
+
+class Pictures(Dataset):
+    """Pictures warped to a square of `side` pixels, with the index of their class.
+
+    Items are a uint8 tensor (3, h, w) after `transform`, and the index of the class in the sorted
+    wnids, `UNLABELLED` where the label is withheld. A training item is asked for by its number and
+    its view (see `TrainingViews`), and cropped to it. Where all pictures fit into `memory_gb` they
+    are decoded once and kept. A picture that cannot be read gives the `UserError` in place of an
+    item or, with `skip`, the item of the next one that can; `unreadable` lists such files.
+
+    Names and labels are arrays, not lists: processes that decode then share their memory, because
+    nothing counts references in it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        images: pd.DataFrame,
+        wnids: Sequence[str],
+        side: int,
+        transform: Callable[[Tensor], Tensor] | None = None,
+        memory_gb: float = 0.0,
+        skip: bool = False,
+    ) -> None:
+        self.root = root
+        self.names = np.array([os.fsencode(path) for path in images["path"]], dtype=np.bytes_)
+        self.labels = pd.Index(wnids).get_indexer(images["wnid"])  # -1 where it is none
+        self.side = side
+        self.transform = transform
+        self.skip = skip
+        self.broken = torch.zeros(len(self.names), dtype=torch.bool).share_memory_()
+        self.kept: Tensor | None = None
+        if 3 * side * side * len(self.names) <= memory_gb * 2**30:
+            self._keep()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, key: "int | View") -> tuple[Tensor, int] | UserError:
+        i, view = (key.image, key) if isinstance(key, View) else (key, None)
+        try:
+            picture, i = self._square(i)
+        except UserError as error:
+            return error  # raised in a process that decodes, it would lose its type and its words
+        if view:
+            picture = view.of(picture)
+        return self.transform(picture) if self.transform else picture, int(self.labels[i])
+
+    def path(self, i: int) -> Path:
+        """The file of picture `i`."""
+        return self.root / os.fsdecode(self.names[i])
+
+    @property
+    def unreadable(self) -> list[Path]:
+        """The files that could not be read so far."""
+        return [self.path(i) for i in self.broken.nonzero().flatten().tolist()]
+
+    def _square(self, i: int) -> tuple[Tensor, int]:
+        """A whole picture (3, side, side) and its number, which is another's where i is skipped."""
+        for j in itertools.chain(range(i, len(self)), range(i)):
+            if not self.broken[j] or not self.skip:
+                picture = self._read(j) if self.kept is None else self.kept[j]
+                if picture is not None:
+                    return picture, j
+        raise UserError(f"no image of {self.root} can be read")
+
+    def _read(self, i: int) -> Tensor | None:
+        """The picture, or None where it cannot be read and is to be skipped."""
+        try:
+            return decode(self.path(i), self.side)
+        except UserError:
+            self.broken[i] = True
+            if not self.skip:
+                raise
+
+    def _keep(self) -> None:
+        # Channels last, as `decode` gives them and networks take them: what turns pixels around
+        # takes longer than a crop.
+        kept = torch.zeros(len(self), self.side, self.side, 3, dtype=torch.uint8).movedim(-1, 1)
+
+        def fill(i: int) -> None:
+            picture = self._read(i)
+            if picture is not None:
+                kept[i] = picture
+
+        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
+            list(pool.map(fill, range(len(self))))
+        self.kept = kept
+
+
+class Files(Pictures):
+    """The same as bytes, to be decoded on the device: items are the bytes (n,), the index of the
+    class, and the key."""
+
+    def __getitem__(self, key: "int | View") -> tuple[Tensor, int, "int | View"] | UserError:
+        i = key.image if isinstance(key, View) else key
+        try:
+            with refusing(f"image {self.path(i)} cannot be read", "replace or remove it"):
+                content = np.fromfile(self.path(i), np.uint8)
+        except UserError as error:
+            return error
+        return torch.from_numpy(content), int(self.labels[i]), key
+
+
+class View(NamedTuple):
+    """What training sees of a picture: a crop of its square, perhaps mirrored."""
+
+    image: int
+    top: int
+    left: int
+    size: int
+    mirrored: bool
+
+    def of(self, square: Tensor) -> Tensor:
+        """(3, side, side) to (3, size, size)."""
+        bottom, right = self.top + self.size, self.left + self.size
+        crop = square[:, self.top : bottom, self.left : right]
+        return crop.flip(-1) if self.mirrored else crop
+
+
+class TrainingViews(Sampler[list[View]]):
+    """The views of an epoch, in batches: every picture once, in an order drawn from the seed.
+
+    Seed, epoch and place in the epoch alone decide what is drawn, so an epoch can be taken up in
+    its middle, and by any number of processes: each takes its part of each batch. The incomplete
+    last batch is dropped, as batch normalisation wants, unless it is the only one.
+
+    Args:
+        batch: pictures of each step of the optimizer, of all processes together.
+        parts: in how many parts each process takes its share of a batch.
+    """
+
+    def __init__(
+        self, count: int, batch: int, loading: Loading, seed: int, share: Share, parts: int
+    ) -> None:
+        self.count, self.loading, self.seed = count, loading, seed
+        self.share, self.parts = share, parts
+        pieces = share.size * parts
+        self.piece = min(batch, count) // pieces
+        if not self.piece or (batch % pieces and batch <= count):
+            raise UserError(
+                f"params.yaml: batch: {min(batch, count)} pictures cannot be dealt evenly to "
+                f"{share.size} processes in {parts} parts each; use a multiple of {pieces}"
+            )
+        self.epoch, self.first = 1, 0
+
+    def __len__(self) -> int:
+        return self.count // (self.piece * self.share.size * self.parts)
+
+    def __iter__(self) -> Iterator[list[View]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(self.count)
+        size = self.loading.size
+        corners = rng.integers(self.loading.resize - size + 1, size=(self.count, 2))
+        mirrored = rng.random(self.count) < 0.5
+        for step, part in itertools.product(range(self.first, len(self)), range(self.parts)):
+            place = (step * self.parts + part) * self.share.size + self.share.rank
+            rows = slice(place * self.piece, (place + 1) * self.piece)
+            yield [
+                View(image, top, left, size, mirror)
+                for image, (top, left), mirror in zip(
+                    order[rows].tolist(),
+                    corners[rows].tolist(),
+                    mirrored[rows].tolist(),
+                    strict=True,
+                )
+            ]
+
+
+class Batches:
+    """Batches of pictures (b, 3, h, w) or, of ten crops, (b, 10, 3, h, w), and of labels (b,).
+
+    Args:
+        keys: what each batch holds.
+        device: where files are decoded, for pictures that are `Files`.
+    """
+
+    persistent = False  # whether the processes that decode stay until the next time
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        keys: Iterable[Sequence],
+        loading: Loading,
+        device: torch.device | None = None,
+    ) -> None:
+        self.pictures, self.keys, self.device = pictures, keys, device
+        self.loader = DataLoader(
+            pictures,
+            batch_sampler=keys,
+            num_workers=loading.workers,
+            collate_fn=_collate,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.persistent and loading.workers > 0,
+            prefetch_factor=PREFETCH if loading.workers else None,
+            worker_init_fn=_leave_group,
+            # Its own, since it draws a number whenever it starts, also in the middle of an epoch.
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self.loader:
+            if isinstance(batch, UserError):
+                raise batch
+            pictures, labels, *keys = batch
+            if keys:
+                pictures = self._decoded(pictures, *keys)
+            yield pictures, torch.tensor(labels)
+
+    def _decoded(self, files: list[Tensor], keys: Sequence) -> Tensor:
+        try:
+            pictures = decode_jpeg(files, ImageReadMode.RGB, device=self.device)
+        except RuntimeError:  # a PNG by the name of a JPEG, CMYK, a broken file
+            numbers = [key.image if isinstance(key, View) else key for key in keys]
+            pictures = [self._read(*one) for one in zip(files, numbers, strict=True)]
+        side = self.pictures.side
+        squares = [functional.resize(picture, [side, side], antialias=True) for picture in pictures]
+        views = [
+            key.of(square) if isinstance(key, View) else square
+            for key, square in zip(keys, squares, strict=True)
+        ]
+        return torch.stack(views)
+
+    def _read(self, file: Tensor, i: int) -> Tensor:
+        """A picture that the device may not decode (3, H, W), on the device."""
+        try:
+            return decode_jpeg(file, ImageReadMode.RGB, device=self.device)
+        except RuntimeError as error:
+            picture = _rgb(self.pictures.path(i)).to(self.device)
+            print(f"{self.pictures.path(i)} is decoded by Pillow ({reason(error)})", flush=True)
+            return picture
+
+
+class TrainingBatches(Batches):
+    """The batches of the train split, epoch by epoch.
+
+    Iterated, they are the parts of this process of the epoch that `keys` stands at.
+    """
+
+    keys: TrainingViews
+    persistent = True
+
+    def steps(self, epoch: int, first: int = 0) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """Each step's batch from step `first` of an epoch on, as the parts of this process."""
+        self.keys.epoch, self.keys.first = epoch, first
+        parts = iter(self)
+        while step := list(itertools.islice(parts, self.keys.parts)):
+            yield step
+
+
+def decode(path: str | Path, side: int) -> Tensor:
+    """A picture as uint8 (3, side, side), warped to a square as the paper does.
+
+    Raises:
+        UserError: the file is missing, truncated or not an image.
+    """
+    return functional.resize(_rgb(path), [side, side], antialias=True)
+
+
+def _rgb(path: str | Path) -> Tensor:
+    """A picture's pixels (3, H, W), in memory channels last."""
+    return torch.from_numpy(read_picture(path)).movedim(-1, 0)
+
+
+def check_decoder(loading: Loading, device: torch.device) -> None:
+    """Refuse decoding on a device that has no decoder.
+
+    Raises:
+        UserError: it is not CUDA.
+    """
+    if loading.decode == "device" and device.type != "cuda":
+        raise UserError(
+            f"params.yaml: loading.decode: device needs CUDA, not {device.type}; use workers"
+        )
+
+
+@contextmanager
+def death_of_decoders_told() -> Iterator[None]:
+    """A process that decodes and dies, which torch tells wherever the main thread happens to be.
+
+    Raises:
+        UserError: in the place of torch's error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that decodes pictures died ({reason(error)}); where memory is short, "
+            "loading.workers in params.yaml needs less"
+        ) from None
+
+
+def _leave_group(worker: int) -> None:
+    """Put a decoding process out of the reach of signals that are sent to all of a training: its
+    main process saves, for which it may still need batches, and ends the others."""
+    os.setpgrp()
+
+
+def _collate(items: list) -> "list | UserError":
+    """Items as a batch, pictures channels last and labels a list, since each tensor that changes
+    process costs a meeting; in the place of a batch with an unreadable picture, what is wrong."""
+    for item in items:
+        if isinstance(item, UserError):
+            return item
+    pictures, *others = (list(part) for part in zip(*items, strict=True))
+    if pictures[0].ndim > 1:  # not files, which differ in length
+        pictures = default_collate([picture.movedim(-3, -1) for picture in pictures])
+        pictures = pictures.movedim(-1, -3)
+    return [pictures, *others]
+
+
+def training_batches(
+    manifest: Manifest,
+    loading: Loading,
+    batch: int,
+    seed: int,
+    *,
+    device: torch.device | None = None,
+    share: Share = ALONE,
+    parts: int = 1,
+) -> TrainingBatches:
+    """Shuffled batches of the train split: random crops of the warped square, mirrored by chance.
+
+    Raises:
+        UserError: a picture cannot be read, unless they are skipped; the batch cannot be dealt
+            evenly.
+    """
+    images = manifest.split("train")
+    keys = TrainingViews(len(images), batch, loading, seed, share, parts)
+    kind, keep = _kind(loading, loading.memory_gb)
+    skip = loading.unreadable == "skip"
+    pictures = kind(
+        manifest.root, images, manifest.wnids, loading.resize, memory_gb=keep, skip=skip
+    )
+    return TrainingBatches(pictures, keys, loading, device)
+
+
+def evaluation_batches(
+    manifest: Manifest,
+    split: str,
+    loading: Loading,
+    batch: int,
+    *,
+    memory_gb: float = 0.0,
+    device: torch.device | None = None,
+    share: Share = ALONE,
+) -> Batches:
+    """Batches of a split in the order of `manifest.split`: the whole picture, warped to `size`.
+
+    Nothing is cropped, so that a map covers the whole picture. Pictures that are read more than
+    once are kept in memory up to `memory_gb`.
+    """
+    kind, keep = _kind(loading, memory_gb)
+    images = share.of(manifest.split(split), batch)
+    pictures = kind(manifest.root, images, manifest.wnids, loading.size, memory_gb=keep)
+    return Batches(pictures, _in_order(len(images), batch), loading, device)
+
+
+def ten_crop_batches(
+    manifest: Manifest, split: str, loading: Loading, batch: int, *, share: Share = ALONE
+) -> Batches:
+    """Batches of a split as ten crops of each warped square, uint8 (b, 10, 3, size, size)."""
+    images = share.of(manifest.split(split), batch)
+    transform = partial(ten_crops, size=loading.size)
+    pictures = Pictures(manifest.root, images, manifest.wnids, loading.resize, transform)
+    return Batches(pictures, _in_order(len(images), batch), loading)
+
+
+def _kind(loading: Loading, memory_gb: float) -> tuple[type[Pictures], float]:
+    """What reads the pictures, and how much of them is kept: files for the device are not."""
+    return (Files, -1.0) if loading.decode == "device" else (Pictures, memory_gb)
+
+
+def _in_order(count: int, batch: int) -> list[range]:
+    return [range(first, min(first + batch, count)) for first in range(0, count, batch)]
+
+
+def normalise(pictures: Tensor, device: torch.device) -> Tensor:
+    """uint8 (B, 3, h, w) to float32 on the device, with ImageNet's mean 0 and deviation 1."""
+    mean, std = _statistics(device)
+    x = pictures.to(device, non_blocking=True).float()
+    # In place: on CPUs a copy for each step takes as long as a thin network does.
+    return x.sub_(mean).div_(std).to(memory_format=torch.channels_last)
+
+
+@cache
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    """ImageNet's mean and deviation of bytes, (1, 3, 1, 1), made once: a GPU is waited for."""
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
+    return 255 * mean, 255 * std

@@ -1,0 +1,308 @@
+"""ILSVRC 2012 CLS-LOC as its official files, unpacked into the layout that `ilsvrc` reads.
+
+The training tar holds one tar a class. A validation image's class comes from a devkit's ground
+truth, whose numbers are ids of the meta file of that devkit and of no other: they are turned into
+wnids at once, and held against the wnids in the annotations. Boxes come from the annotations.
+
+Unpacking may be stopped at any moment and goes on where it stopped: a folder is filled under the
+name `<name>.new` and takes its own when it is whole; a file in it is copied again unless it has the
+size of its member, as a stopped copy is shorter. LOC_synset_mapping.txt is written last.
+"""
+
+import io
+import logging
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from camloc.core.errors import UserError, reason, refusing
+from camloc.core.files import replacing_file
+from camloc.core.progress import progress
+from camloc.data.sources.download import Member, is_plain, members_of, opened_tar
+from camloc.data.sources.ilsvrc import (
+    ANNOTATIONS,
+    BLACKLIST,
+    DATA,
+    LAYOUT,
+    OFFICIAL,
+    SOLUTION,
+    SYNSETS,
+    annotation,
+    blacklisted,
+)
+from camloc.data.sources.reading import check_class
+
+TRAIN, VAL, TEST = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_test*.tar"
+TRAIN_BOXES, VAL_BOXES = "ILSVRC2012_bbox_train_v2.tar.gz", "ILSVRC2012_bbox_val_v3.tgz"
+# Each devkit's meta file and the ground truth of the validation images.
+DEVKITS = {
+    "ILSVRC2012_devkit_t12.tar.gz": ("meta.mat", "ILSVRC2012_validation_ground_truth.txt"),
+    "ILSVRC2014_devkit.tgz": ("meta_clsloc.mat", "ILSVRC2014_clsloc_validation_ground_truth.txt"),
+}
+log = logging.getLogger(__name__)
+
+
+def found(folder: Path) -> bool:
+    """Whether a folder holds official files and not the layout they are unpacked into."""
+    names = (TRAIN, VAL, VAL_BOXES, *DEVKITS)
+    return any((folder / name).exists() for name in names) and not (folder / SYNSETS).exists()
+
+
+def unpack(folder: Path, target: Path) -> Path:
+    """Unpack the official files in `folder` into `target`, or what is not there yet.
+
+    Returns:
+        The target, for `ilsvrc.read`.
+
+    Raises:
+        UserError: a file is missing, damaged or truncated, or holds anything but what it should;
+            ground truth and annotations contradict each other, or a val image has no annotation
+            and is not blacklisted; the target cannot be written or is full.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        if not (target / SYNSETS).exists():
+            _unpack_labelled(folder, target)
+        if not (target / DATA / "test").exists():
+            _unpack_test(sorted(folder.glob(TEST)), target / DATA / "test")
+        if (folder / TRAIN_BOXES).exists():
+            _unpack_train_boxes(folder / TRAIN_BOXES, target)
+    except OSError as error:
+        raise UserError(
+            f"cannot unpack the official files of {folder} into {target} ({reason(error)}); set "
+            "data.unpack_to in params.yaml to a folder that can be written and has room, and run "
+            "again: what is unpacked is kept"
+        ) from None
+    return target
+
+
+def _unpack_labelled(folder: Path, target: Path) -> None:
+    """Training and validation images with their classes and the latter's boxes."""
+    missing = [name for name in (TRAIN, VAL, VAL_BOXES) if not (folder / name).exists()]
+    devkits = [folder / name for name in DEVKITS if (folder / name).exists()]
+    if not devkits:
+        missing.append(" or ".join(DEVKITS))
+    if missing:
+        raise UserError(
+            f"{folder} lacks {' and '.join(missing)}; data.folder names a folder that holds the "
+            f"official files {OFFICIAL}; or one that holds {LAYOUT}"
+        )
+    classes, labels = _devkit(devkits[0])
+    _write_blacklist(devkits[-1], target)
+    solution = _solution(folder / VAL_BOXES, labels, blacklisted(target / BLACKLIST, list(labels)))
+    _unpack_train(folder / TRAIN, target / DATA / "train", classes, devkits[0])
+    if not (target / DATA / "val").exists():
+        _unpack_images(folder / VAL, target / DATA / "val")
+    _write(target / SOLUTION, solution)
+    _write(target / SYNSETS, "".join(f"{wnid} {name}\n" for wnid, name in classes.items()))
+
+
+def _devkit(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The classes, wnid to name, and the wnid of each val image, by a devkit; both in order."""
+    meta, truth = DEVKITS[path.name]
+    files = _members(path, meta, truth)
+    for name in (meta, truth):
+        if name not in files:
+            raise UserError(f"{path} holds no {name}; fetch it again")
+    synsets = _synsets(files[meta], f"{path}: {meta}")
+    labels = {}
+    for number, line in enumerate(_text(files[truth]).split(), start=1):
+        if line not in synsets:
+            raise UserError(
+                f"{path}: {truth}:{number}: {line!r} is no id of a class in {meta}; fetch it again"
+            )
+        labels[f"ILSVRC2012_val_{number:08}"] = synsets[line][0]
+    return dict(sorted(synsets.values())), labels
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def _synsets(content: bytes, place: str) -> dict[str, tuple[str, str]]:
+    """The wnid and name of each class by its id in a devkit's meta file.
+
+    The file holds the tree of WordNet above the classes, too; these are its leaves (readme.txt).
+    """
+    from scipy.io import loadmat
+
+    with refusing(f"{place} is no list of ILSVRC's synsets", "fetch it again"):
+        synsets = np.atleast_1d(loadmat(io.BytesIO(content), squeeze_me=True)["synsets"])
+        (key,) = (name for name in synsets.dtype.names if re.fullmatch(r"ILSVRC\d{4}_ID", name))
+        leaves = synsets[(synsets["num_children"] == 0) & (synsets[key] <= 1000)]
+        found = {
+            str(int(leaf[key])): (str(leaf["WNID"]), " ".join(str(leaf["words"]).split()))
+            for leaf in leaves
+        }
+        if not all(re.fullmatch(r"n\d{8}", wnid) for wnid, _ in found.values()):
+            raise ValueError("a WNID is not n and eight digits")
+    return found
+
+
+def _write_blacklist(path: Path, target: Path) -> None:
+    """Put the blacklist where `ilsvrc.read` looks for it, if the devkit has one."""
+    if content := _members(path, BLACKLIST).get(BLACKLIST):
+        _write(target / BLACKLIST, _text(content))
+
+
+def _members(path: Path, *names: str) -> dict[str, bytes]:
+    """The content of those of a devkit's files that have one of the names, in whatever folder."""
+    with opened_tar(path) as archive:
+        files = ((PurePosixPath(m.name).name, m) for m in members_of(archive, path))
+        return {
+            name: Member(archive.extractfile(member), path).read()
+            for name, member in files
+            if name in names and is_plain(member)
+        }
+
+
+def _solution(path: Path, labels: dict[str, str], without_boxes: set[str]) -> str:
+    """LOC_val_solution.csv from the annotations, held against the wnids of the ground truth."""
+    advice = "it and the devkit's ground truth must agree: fetch both again"
+    boxes: dict[str, list[list[int]]] = {}
+    with opened_tar(path) as archive, progress(desc=f"read {path.name}", total=len(labels)) as bar:
+        for member, image in _files(archive, path, r"(?:val/)?(ILSVRC2012_val_\d{8})\.xml"):
+            place = f"{path}: {member.name}"
+            if image not in labels:
+                raise UserError(f"{place} annotates none of the devkit's {len(labels)} val images")
+            content = Member(archive.extractfile(member), path).read()
+            boxes[image] = annotation(content, place, labels[image], advice)
+            bar.update()
+    lines = ["ImageId,PredictionString"]
+    for image, wnid in labels.items():
+        if image not in boxes and image not in without_boxes:
+            raise UserError(
+                f"{path} holds no {image}.xml; every val image needs its boxes, unless "
+                f"{BLACKLIST} of ILSVRC2014_devkit.tgz names it: fetch it again"
+            )
+        groups = [f"{wnid} {' '.join(map(str, box))}" for box in boxes.get(image, [])]
+        lines.append(f"{image},{' '.join(groups) or wnid}")
+    return "\n".join(lines) + "\n"
+
+
+def _unpack_train(path: Path, folder: Path, classes: dict[str, str], devkit: Path) -> None:
+    with opened_tar(path) as archive, _bytes_of(path) as bar:
+        for member, wnid in _files(archive, path, r"(n\d{8})\.tar"):
+            place = f"{path}: {member.name}"
+            check_class(wnid, classes, place, str(devkit))
+            if (folder / wnid).exists():
+                bar.update(member.size)
+                continue
+            with opened_tar(place, archive.extractfile(member)) as images:
+                _fill(folder / wnid, images, place, rf"(?:{wnid}/)?({wnid}_\d+\.JPEG)", bar)
+    if missing := [wnid for wnid in classes if not (folder / wnid).exists()]:
+        raise UserError(
+            f"{path} holds no {missing[0]}.tar, and {len(missing)} of {len(classes)} classes are "
+            "missing; fetch it again"
+        )
+
+
+def _unpack_test(tars: list[Path], folder: Path) -> None:
+    if len(tars) > 1:  # one may be the patch of 2019 to the other
+        raise UserError(
+            f"{tars[0]} and {tars[1].name} both hold test images; leave the one that has them all"
+        )
+    for path in tars:
+        _unpack_images(path, folder)
+
+
+def _unpack_images(path: Path, folder: Path) -> None:
+    """Unpack the images of the split that the folder is named after."""
+    split = folder.name
+    with opened_tar(path) as archive, _bytes_of(path) as bar:
+        _fill(folder, archive, path, rf"(?:{split}/)?(ILSVRC2012_{split}_\d{{8}}\.JPEG)", bar)
+
+
+def _fill(
+    folder: Path, archive: tarfile.TarFile, name: str | Path, pattern: str, bar: tqdm
+) -> None:
+    """Unpack a flat archive as `folder`."""
+    new = folder.with_name(folder.name + ".new")
+    new.mkdir(parents=True, exist_ok=True)
+    for member, file in _files(archive, name, pattern):
+        _copy(archive, member, name, new / file)
+        bar.update(member.size)
+    new.rename(folder)
+
+
+def _unpack_train_boxes(path: Path, target: Path) -> None:
+    """The annotations of training images that are there; others are counted and logged."""
+    folder = target / ANNOTATIONS
+    if folder.exists():
+        return
+    new, left_out = folder.with_name(folder.name + ".new"), 0
+    new.mkdir(parents=True, exist_ok=True)
+    with opened_tar(path) as archive, progress(desc=f"unpack {path.name}", unit="file") as bar:
+        for inner, member, name in _annotations(archive, path):
+            wnid = name.partition("_")[0]
+            if (target / DATA / "train" / wnid / name).with_suffix(".JPEG").exists():
+                (new / wnid).mkdir(exist_ok=True)
+                _copy(inner, member, path, new / wnid / name)
+            else:
+                left_out += 1
+            bar.update()
+    new.rename(folder)
+    if left_out:
+        log.warning("%d annotations of %s left out: of no training image", left_out, path)
+
+
+def _annotations(
+    archive: tarfile.TarFile, path: Path
+) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
+    """The annotations of training images, in folders or in a tar.gz a class."""
+    xml = r"n\d{8}_\d+\.xml"
+    for member, name in _files(archive, path, rf"(?:[\w-]+/)*({xml}|n\d{{8}}\.tar\.gz)"):
+        if name.endswith(".xml"):
+            yield archive, member, name
+            continue
+        place = f"{path}: {member.name}"
+        with opened_tar(place, archive.extractfile(member)) as of_class:
+            for inner, file in _files(of_class, place, rf"(?:[\w-]+/)*({xml})"):
+                yield of_class, inner, file
+
+
+def _files(
+    archive: tarfile.TarFile, name: str | Path, pattern: str
+) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    """The files in a tar, all of which match `pattern`, with what its group matches.
+
+    Folders and the `._` files that macOS adds are passed over.
+
+    Raises:
+        UserError: any other member, of another name or kind (a link); the tar is damaged.
+    """
+    for member in members_of(archive, name):
+        place = PurePosixPath(member.name)
+        inside = not place.is_absolute() and ".." not in place.parts
+        if place.name.startswith("._") or (member.isdir() and inside):
+            continue
+        match = re.fullmatch(pattern, member.name.removeprefix("./"))
+        if not match or not is_plain(member):
+            raise UserError(
+                f"{name} holds {member.name!r}, which is no file that belongs there; nothing of it "
+                "was written: fetch the original file"
+            )
+        yield member, match[1]
+
+
+def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str | Path, path: Path) -> None:
+    """Write a member of the archive `name` as a file, unless that has its size already."""
+    if not path.exists() or path.stat().st_size != member.size:
+        with path.open("wb") as file:
+            shutil.copyfileobj(Member(archive.extractfile(member), name), file)
+
+
+def _bytes_of(path: Path) -> tqdm:
+    size = path.stat().st_size
+    return progress(desc=f"unpack {path.name}", total=size, unit="B", unit_scale=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is whole under its name."""
+    with replacing_file(path) as new:
+        new.write_text(text, encoding="utf-8")

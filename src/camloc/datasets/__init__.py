@@ -1,1 +1,0 @@
-"""Where pictures come from: one module a source, each giving a manifest."""

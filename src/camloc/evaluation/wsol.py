@@ -1,0 +1,184 @@
+"""Scores of whole maps over all thresholds: MaxBoxAcc, MaxBoxAccV2 and PxAP.
+
+The protocols of Choe et al. (2020, *Evaluating Weakly Supervised Object Localization Methods
+Right*, and its 2022 extension), as their `evaluation.py` computes them: a map is resized to
+224×224, scaled from its minimum to its maximum, and cut at every level of 8 bits; the outlines
+of what is left are boxed and compared with the true boxes on the same square.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from camloc.boxes.geometry import best_iou
+from camloc.boxes.paper import single_precision
+from camloc.data.masks import BACKGROUND, IGNORED
+from camloc.evaluation.component_tree import SIDE, best_overlaps
+from camloc.evaluation.intervals import Resamples, bootstrap, interval
+
+LEVELS = 255  # of 8 bits; level t keeps what is above t
+IOUS = (0.3, 0.5, 0.7)
+CURVES = ("max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70")
+BINS = 1000  # of the map's values, for PxAP
+BATCH = 256  # images that are resampled at a time
+
+
+def score_map(low: NDArray) -> NDArray[np.float32]:
+    """A map at 224×224, resized bicubically and scaled to 0…1; all zeros where it is constant.
+
+    Raises:
+        UserError: a map that `single_precision` refuses.
+    """
+    full = single_precision(low)
+    if full.shape != (SIDE, SIDE):
+        full = cv2.resize(full, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    full = full - full.min()
+    peak = full.max()
+    return full / peak if peak > 0 else full
+
+
+def resized_boxes(boxes: NDArray, width: int, height: int) -> NDArray[np.int64]:
+    """True boxes (N, 4) of an image in the pixels of the 224×224 square, rounded down."""
+    scale = SIDE / np.array([width, height, width, height], dtype=np.float64)
+    return (np.asarray(boxes, dtype=np.float64) * scale).astype(np.int64)
+
+
+def hits(full: NDArray, true: NDArray) -> NDArray[np.bool_]:
+    """Whether the boxes of a map find an object, at every level.
+
+    Args:
+        full: of `score_map`.
+        true: boxes (N, 4), of `resized_boxes`.
+
+    Returns:
+        (len(CURVES), LEVELS); level t keeps 8-bit values above t. MaxBoxAcc takes the box around
+        the outline of the largest area, MaxBoxAccV2 the best of the boxes around all outlines,
+        those of holes among them. A box's last pixel is the one after it, as in their code.
+    """
+    gray = (full * 255).astype(np.uint8)
+    largest, best = best_overlaps(gray, np.asarray(true, dtype=np.int64)).T
+    return np.stack([largest >= 0.5, *(best >= threshold for threshold in IOUS)])
+
+
+def box_hits(box: NDArray, true: NDArray) -> NDArray[np.bool_]:
+    """`hits` of a box that is the same at every level.
+
+    Args:
+        box: (4,) in the pixels of the 224×224 square.
+        true: boxes (N, 4), of `resized_boxes`.
+    """
+    found = best_iou(box, true) >= np.array([0.5, *IOUS])
+    return np.repeat(found[:, None], LEVELS, axis=1)
+
+
+def accuracies(hit_rates: NDArray) -> dict[str, NDArray]:
+    """MaxBoxAcc and MaxBoxAccV2 in percent, each at the level that is best on these images.
+
+    Args:
+        hit_rates: (..., curves, levels), means of `hits` over the images.
+    """
+    best = dict(zip(CURVES, np.moveaxis(100 * hit_rates.max(axis=-1), -1, 0), strict=True))
+    return best | {"max_box_acc_v2": _version_2(best)}
+
+
+def best_levels(hit_rates: NDArray) -> dict[str, int]:
+    """The level, of 255, at which each curve is highest; the first where several are."""
+    return dict(zip(CURVES, hit_rates.argmax(axis=1).tolist(), strict=True))
+
+
+def summary(
+    hits: NDArray, held_out: NDArray | None = None, pixels: "PixelCounts | None" = None
+) -> dict:
+    """The scores of a split in percent, with their 95 % intervals under `intervals`.
+
+    Args:
+        hits: (N, curves, levels) of the split, and of the held-out one, which may be missing.
+        pixels: of the images that have masks.
+
+    Returns:
+        `best`: `accuracies`, tuned on the split itself; `held_out`: the same at the levels that
+        are best on the held-out split; `levels`: the levels of either; `pxap`.
+    """
+    if not len(hits):
+        return {}
+    rates = hits.mean(axis=0)
+    found: dict = {"best": {name: float(value) for name, value in accuracies(rates).items()}}
+    found |= {"levels": {"best": best_levels(rates)}, "intervals": {"best": _tuned(hits)}}
+    if held_out is not None and len(held_out):
+        levels = best_levels(held_out.mean(axis=0))
+        at = {curve: 100.0 * hits[:, i, levels[curve]] for i, curve in enumerate(CURVES)}
+        at["max_box_acc_v2"] = _version_2(at)
+        found["held_out"] = {curve: float(values.mean()) for curve, values in at.items()}
+        found["intervals"]["held_out"] = {c: bootstrap(values) for c, values in at.items()}
+        found["levels"]["held_out"] = levels
+    if pixels is not None and not np.isnan(pxap := pixels.average_precision()):
+        found["pxap"] = pxap
+        found["intervals"]["pxap"] = pixels.interval()
+    return found
+
+
+def pixel_counts(full: NDArray, mask: NDArray) -> NDArray[np.int64]:
+    """Pixels of the object and of the background by the value of their map, (2, BINS + 1).
+
+    Args:
+        full: of `score_map`.
+        mask: any size, 0 beside the object, `IGNORED` on pixels that count for neither, and any
+            other value on the object (see `camloc.data.masks`).
+    """
+    small = cv2.resize(mask, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+    values = (full * BINS).astype(np.int64)
+    parts = ((small != BACKGROUND) & (small != IGNORED), small == BACKGROUND)
+    return np.stack([np.bincount(values[part], minlength=BINS + 1) for part in parts])
+
+
+class PixelCounts:
+    """`pixel_counts` of any number of maps, in memory that does not grow with them."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((2, BINS + 1))  # of objects, of background
+        self._resamples, self._waiting = Resamples(), []
+
+    def add(self, counts: NDArray) -> None:
+        """Count one map, by its `pixel_counts`."""
+        self.counts += counts
+        self._waiting.append(counts)
+        if len(self._waiting) == BATCH:
+            self._resample()
+
+    def average_precision(self) -> float:
+        """PxAP: area under the precision-recall curve of the pixels, in percent.
+
+        NaN where no pixel belongs to an object.
+        """
+        return float(_average_precision(self.counts)) if self.counts[0].any() else np.nan
+
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of `average_precision` over the images."""
+        if self._waiting:
+            self._resample()
+        drawn = self._resamples.sums
+        return interval(_average_precision(drawn[drawn[:, 0].any(axis=1)]))
+
+    def _resample(self) -> None:
+        self._resamples.add(np.array(self._waiting))
+        self._waiting = []
+
+
+def _tuned(hits: NDArray) -> dict[str, tuple[float, float]]:
+    """Intervals of scores that are tuned on the images themselves, in each resample anew."""
+    resamples = Resamples()
+    for start in range(0, len(hits), BATCH):
+        resamples.add(hits[start : start + BATCH])
+    return {name: interval(drawn) for name, drawn in accuracies(resamples.means).items()}
+
+
+def _average_precision(counts: NDArray) -> NDArray:
+    """Counts (..., 2, BINS + 1) of pixels of objects and of background, in percent."""
+    found, wrong = np.moveaxis(counts[..., ::-1].cumsum(axis=-1), -2, 0)
+    precision = found / np.maximum(found + wrong, 1)
+    recall = found / found[..., -1:]
+    return 100 * (precision * np.diff(recall, prepend=0, axis=-1)).sum(axis=-1)
+
+
+def _version_2(scores: dict) -> NDArray:
+    return np.mean([scores[curve] for curve in CURVES[1:]], axis=0)

@@ -1,0 +1,162 @@
+"""The files of the maps stage: predicted classes and low-resolution maps of one network.
+
+A folder an evaluated split: `predictions.parquet` has a row for each stored class of each image
+(`image`, `wnid`, `rank` from 1 among all classes, `score`, the softmax), images in the order of
+the manifest's split and each image's rows together; `cam.npy` and `backprop.npy`, where the
+network has them, hold the maps as float16 (images, classes stored, h, w) in the same order.
+
+Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
+maps as (images, classes stored, 10, h, w), and the geometry of the crops in `crops.json`.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from camloc.core.errors import UserError, reason
+
+METHODS = ("cam", "backprop")
+_TABLE = "predictions.parquet"
+_CROPS = "crops.json"
+_SCHEMA = pa.schema(
+    [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
+)
+
+
+class MapWriter:
+    """Streams predictions and maps to a folder; memory does not grow with the images."""
+
+    def __init__(self, folder: Path, images: Sequence[str], wnids: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.images, self.wnids = folder, list(images), np.array(wnids)
+        self.table = pq.ParquetWriter(folder / _TABLE, _SCHEMA)
+        self.maps: dict[str, np.memmap] = {}
+        self.done = 0
+
+    def write(
+        self, classes: NDArray, ranks: NDArray, scores: NDArray, maps: dict[str, NDArray]
+    ) -> None:
+        """One batch: classes, ranks and scores (B, k); maps (B, k, h, w) of each method."""
+        batch, stored = classes.shape
+        names = self.images[self.done : self.done + batch]
+        columns = [
+            np.repeat(names, stored),
+            self.wnids[classes.ravel()],
+            ranks.ravel().astype(np.int32),
+            scores.ravel().astype(np.float32),
+        ]
+        self.table.write_table(pa.table(columns, schema=_SCHEMA))
+        for method, low in maps.items():
+            self._array(method, low)[self.done : self.done + batch] = low
+        self.done += batch
+
+    def close(self) -> None:
+        """Finish the files; refuses to leave maps of only some of the images."""
+        self.table.close()
+        for array in self.maps.values():
+            array.flush()
+        if self.done != len(self.images):
+            raise RuntimeError(f"maps of {self.done} of {len(self.images)} images were written")
+
+    def _array(self, method: str, low: NDArray) -> np.memmap:
+        if method not in self.maps:
+            shape = (len(self.images), *low.shape[1:])
+            self.maps[method] = _new_maps(self.folder / f"{method}.npy", shape)
+        return self.maps[method]
+
+
+def _new_maps(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """An array on disk, with its room taken at once: a full disk would end a process that writes
+    into a mapped file without a word.
+
+    Raises:
+        UserError: there is no room.
+    """
+    try:
+        maps = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # not on every system
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        size = 2 * np.prod(shape) / 2**20
+        raise UserError(
+            f"{path} of {size:.0f} MiB cannot be written ({reason(error)}); make room and run again"
+        ) from None
+    return maps
+
+
+def join(parts: Sequence[Path], folder: Path) -> None:
+    """Put the parts of splits that several processes wrote together, in their order.
+
+    Args:
+        parts: folders of splits, each as `MapWriter` leaves it; consecutive images.
+        folder: gets the same of all images. A single part is moved, not copied.
+    """
+    splits = dict.fromkeys(split.name for part in parts for split in sorted(part.iterdir()))
+    for split in splits:
+        found = [part / split for part in parts if (part / split).is_dir()]
+        if len(found) == 1:
+            found[0].rename(folder / split)
+        else:
+            _join_split(found, folder / split)
+
+
+def _join_split(parts: Sequence[Path], folder: Path) -> None:
+    folder.mkdir()
+    with pq.ParquetWriter(folder / _TABLE, _SCHEMA) as table:
+        for part in parts:
+            read = pq.ParquetFile(part / _TABLE)
+            for batch in range(read.num_row_groups):  # kept, so that the file is one process's
+                table.write_table(read.read_row_group(batch))
+    for method in methods_of(parts[0]):
+        maps = [read_maps(part, method) for part in parts]
+        shape = (sum(map(len, maps)), *maps[0].shape[1:])
+        whole = _new_maps(folder / f"{method}.npy", shape)
+        done = 0
+        for low in maps:
+            whole[done : done + len(low)] = low
+            done += len(low)
+        whole.flush()
+    if (parts[0] / _CROPS).is_file():
+        shutil.copy(parts[0] / _CROPS, folder)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """The predictions of a split; row r belongs to map r of the flattened map files."""
+    return pd.read_parquet(folder / _TABLE)
+
+
+def write_crops(folder: Path, side: int, size: int) -> None:
+    """Note that the maps are of crops of `size` pixels from a square of `side`."""
+    (folder / _CROPS).write_text(json.dumps({"side": side, "size": size}), encoding="utf-8")
+
+
+def read_crops(folder: Path) -> tuple[int, int]:
+    """Side of the square and size of the crops that the maps are of."""
+    crops = json.loads((folder / _CROPS).read_text(encoding="utf-8"))
+    return crops["side"], crops["size"]
+
+
+def methods_of(folder: Path) -> list[str]:
+    """The methods whose maps a network's folder holds, its CAM first; may be none."""
+    return [method for method in METHODS if (folder / f"{method}.npy").is_file()]
+
+
+def row_name(network: str, method: str) -> str:
+    """A row of the tables: the network's name for its CAMs, `backprop-…` for its saliency."""
+    return network if method == "cam" else f"{method}-{network}"
+
+
+def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:
+    """Maps (images, classes stored, h, w), read lazily from disk; None if the network has none."""
+    path = folder / f"{method}.npy"
+    return np.load(path, mmap_mode="r") if path.is_file() else None

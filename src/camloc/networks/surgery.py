@@ -1,0 +1,148 @@
+"""Surgery: a backbone cut at a node, new convolutions, global pooling and one linear layer.
+
+Zhou et al. (2016), section 3: remove the fully connected layers, add a 3×3 convolution of 1024
+units, stride 1, padding 1, followed by global average pooling and a softmax layer.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from camloc.core.errors import UserError
+from camloc.networks import backbones
+
+POOLS = ("gap", "gmp")
+
+
+class CamNetwork(nn.Module):
+    """A network that ends in global pooling and one linear layer, so that it has CAMs.
+
+    `features(x)` gives the last maps (B, C, h, w), `classifier` is the linear layer on the C
+    pooled values, and `forward(x)` gives the logits (B, num_classes).
+    """
+
+    def __init__(
+        self, body: nn.Module, convs: nn.Module, pool: str, classifier: nn.Linear, dropout: float
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.convs = convs
+        self.pool = pool
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = classifier
+
+    def features(self, x: Tensor) -> Tensor:
+        """Images (B, 3, H, W) to the maps that are pooled, (B, C, h, w)."""
+        return self.convs(self.body(x)["maps"])
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Maps (B, C, h, w) to logits (B, num_classes)."""
+        pooled = features.mean((2, 3)) if self.pool == "gap" else features.amax((2, 3))  # (B, C)
+        return self.classifier(self.dropout(pooled))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.features(x))
+
+
+def build(
+    backbone: str,
+    cut: str,
+    convs: Sequence[int] = (1024,),
+    pool: str = "gap",
+    num_classes: int = 1000,
+    width: float = 1.0,
+    groups: int = 1,
+    dropout: float = 0.0,
+    weights: nn.Module | None = None,
+) -> CamNetwork:
+    """A backbone kept up to a node, then convolutions, global pooling and a linear layer.
+
+    Args:
+        cut: the last node (or module) kept, as torchvision's feature extraction names it.
+        convs: units of each 3×3 convolution (stride 1, padding 1, with ReLU) after the cut.
+        pool: `gap`, the mean over positions, or `gmp`, the maximum (Oquab et al. 2015).
+        width: factor on the units of all layers, the new convolutions' too.
+        groups: of the new convolutions; the authors' code has 2, their text does not say.
+        dropout: probability after pooling; the authors' VGG has 0.5.
+        weights: the whole original network of this backbone and width whose weights are kept up
+            to the cut; random where None.
+
+    Raises:
+        UserError: an unknown backbone, cut or pool, a cut that gives no maps, groups that do not
+            divide the channels.
+    """
+    backbones.check_cut(backbone, cut)
+    if pool not in POOLS:
+        raise UserError(f"unknown pool {pool!r}; known: {', '.join(POOLS)}")
+    original = weights or backbones.whole(backbone, num_classes, width=width)
+    body = create_feature_extractor(original, {cut: "maps"})
+    channels = _channels(body)
+    layers: list[nn.Module] = []
+    for units in convs:
+        scaled = backbones.scaled(units, width)
+        if channels % groups or scaled % groups:
+            raise UserError(f"groups {groups} must divide {channels} and {scaled} channels")
+        layers += [nn.Conv2d(channels, scaled, 3, padding=1, groups=groups), nn.ReLU()]
+        channels = scaled
+    added = nn.Sequential(*layers)
+    classifier = nn.Linear(channels, num_classes)
+    backbones.initialise(added)
+    backbones.initialise_classifier(classifier)
+    return CamNetwork(body, added, pool, classifier, dropout)
+
+
+def uncut(network: nn.Module, node: str) -> CamNetwork:
+    """A whole network that already ends in global average pooling, seen as a `CamNetwork`.
+
+    Weights are shared, nothing is retrained: GoogLeNet at `inception5b` and NIN at `features`
+    have CAMs without surgery.
+
+    Args:
+        node: the node whose maps are averaged.
+
+    Raises:
+        UserError: the logits are not the last layer applied to that node's spatial mean.
+    """
+    body = create_feature_extractor(network, {node: "maps"})
+    classifier = backbones.last_linear(network)
+    seen = CamNetwork(body, nn.Sequential(), "gap", classifier, dropout=0.0)
+    if _channels(body) != classifier.in_features or not _same_logits(network, seen):
+        raise UserError(f"the network does not end in global average pooling of {node}")
+    return seen
+
+
+def _same_logits(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two networks agree on a random picture; networks without values are not compared."""
+    a, b, x = a.eval(), b.eval(), torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        return x.is_meta or torch.allclose(a(x), b(x), rtol=1e-3, atol=1e-4)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def map_resolution(network: CamNetwork, size: int) -> tuple[int, int]:
+    """Height and width of the maps for a square input of `size` pixels."""
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        h, w = network.features(torch.zeros(1, 3, size, size)).shape[2:]
+    network.train(training)
+    return h, w
+
+
+def _channels(body: nn.Module) -> int:
+    training = body.training
+    body.eval()
+    with torch.no_grad():
+        maps = body(torch.zeros(1, 3, 224, 224))["maps"]
+    body.train(training)
+    if maps.ndim != 4:
+        raise UserError(
+            f"the cut gives a tensor of shape {tuple(maps.shape)}, not maps (B, C, h, w)"
+        )
+    return maps.shape[1]

@@ -1,0 +1,103 @@
+"""What params.yaml names must exist and fit: checked before any work starts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from camloc.core.errors import UserError, refusing
+from camloc.core.params import Model, Original, Params
+from camloc.core.paths import repository_root
+from camloc.networks import backbones, pretrained, surgery
+
+
+def check(params: Params) -> None:
+    """Refuse networks that cannot be built or take no pictures of `loading.size`, weights files
+    that do not fit, and folders and files that are missing. Nothing is downloaded.
+
+    Raises:
+        UserError: names every key that is wrong, and what would be right.
+    """
+    checks = _Checks(params.loading.size)
+    folder = getattr(params.data, "folder", None)
+    if folder is not None:
+        with checks.of("data.folder"):
+            _existing(folder, "folder")
+    with torch.device("meta"):  # shapes without values: quick, and no memory
+        originals = {name: checks.original(name, one) for name, one in params.originals.items()}
+        for name, model in params.models.items():
+            if (original := originals[model.backbone]) is not None:
+                checks.model(name, model, original, params.originals[model.backbone].width)
+    if checks.problems:
+        raise UserError("\n".join(checks.problems))
+
+
+class _Checks:
+    """What was found to be wrong so far; `size` is that of the networks' pictures, in pixels."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.problems = size, list[str]()
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[None]:
+        """Note what is refused in the block, as a problem of this key; go on behind the block."""
+        try:
+            yield
+        except UserError as error:
+            self.problems.append(f"params.yaml: {key}: {error}")
+
+    def original(self, name: str, original: Original) -> nn.Module | None:
+        """The network without values; None where it cannot be built."""
+        network = None
+        with self.of(f"originals.{name}"):
+            backbones.check_name(name)
+            if original.weights.source == "torchvision":
+                backbones.check_pretrained(name, original.width)
+            with refusing(f"{name} cannot be built", "name another network or width"):
+                network = backbones.whole(name, 2, width=original.width)
+            self.weights(name, original)
+            self.takes_pictures(name, network)
+        if network is not None and original.gap:
+            with self.of(f"originals.{name}.gap"):
+                backbones.check_cut(name, original.gap)
+                surgery.uncut(network, original.gap)
+        return network
+
+    def weights(self, name: str, original: Original) -> None:
+        """The file that is named, or torchvision's where it is there already."""
+        weights, key = original.weights, f"originals.{name}.weights"
+        if weights.path is not None:
+            with self.of(f"{key}.path"):
+                file = _existing(weights.path, "file")
+                backbones.whole(name, 2, width=original.width, weights=file)
+        if weights.source == "torchvision":
+            with self.of(key if weights.folder is None else f"{key}.folder"):
+                folder = weights.folder and _existing(weights.folder, "folder")
+                pretrained.find(backbones.pretrained_url(name), folder)
+
+    def model(self, name: str, model: Model, original: nn.Module, width: float) -> None:
+        """Its surgery on the original, and that its maps fit on the pictures."""
+        fields = model.model_dump(exclude={"training", "seed"})
+        with self.of(f"models.{name}.cut"):
+            with refusing(f"{name} cannot be built", "give convolutions that fit"):
+                network = surgery.build(**fields, num_classes=2, width=width, weights=original)
+            self.takes_pictures(name, network)
+
+    def takes_pictures(self, name: str, network: nn.Module) -> None:
+        """One picture of the size goes through."""
+        pixels, network = f"{self.size}×{self.size} pixels", network.eval()
+        with (
+            self.of("loading.size"),
+            torch.no_grad(),
+            refusing(f"{name} takes no pictures of {pixels}", "give a size that fits its layers"),
+        ):
+            network(torch.zeros(1, 3, self.size, self.size))
+
+
+def _existing(path: Path, kind: str) -> Path:
+    found = repository_root() / path
+    if not (found.is_dir() if kind == "folder" else found.is_file()):
+        raise UserError(f"there is no {kind} {path}; give the path of one that exists")
+    return found

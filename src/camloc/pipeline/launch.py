@@ -1,0 +1,203 @@
+"""Several processes at one training or at the maps of one network, started by torchrun.
+
+By hand, on each machine of a shared folder (see the README for Slurm):
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
+        -m camloc.pipeline.launch finetune --network vgg16-gap
+
+The pipeline does the same by `run` where params.yaml asks for more than one device.
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+import torch
+from torch import distributed as dist
+
+from camloc.core.errors import Stopped, UserError
+from camloc.core.paths import FOLDER, Study, repository_root
+from camloc.core.signals import on_signals
+
+RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
+_TOLD = "camloc-told "  # before what the starting process is to raise
+
+
+def devices_here(device: str, devices: int | str) -> int:
+    """How many devices of this machine work, each with a process of its own.
+
+    Args:
+        device: as in params.yaml.
+        devices: their number on each machine; `auto` is all CUDA devices, or one otherwise.
+
+    Raises:
+        UserError: more devices are asked for than there are.
+    """
+    cuda = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    if devices == "auto":
+        return max(1, cuda)
+    if cuda and devices > cuda:
+        raise UserError(f"params.yaml: devices: {devices}, but this machine has {cuda}; use auto")
+    apple = device == "mps" or (device == "auto" and torch.backends.mps.is_available())
+    if devices > 1 and apple and not cuda:
+        raise UserError(f"params.yaml: devices: {devices}, but mps is one device; use 1")
+    return devices
+
+
+def run(
+    work: Callable[..., None], study: Study, task: dict, devices: int | str, nodes: int
+) -> None:
+    """Do `work(study, **task)` on as many devices as asked for, each with a process of its own.
+
+    Args:
+        work: of a module in `camloc.stages`; does its share (see `share`). With one device it
+            runs in this process.
+        task: JSON must be able to hold it.
+        devices: of each machine, see `devices_here`.
+
+    Raises:
+        UserError: what a process refused, or that one of them died.
+        Stopped: SIGTERM came.
+    """
+    here = devices_here(task["device"], devices)
+    if here * nodes == 1:
+        work(study, **task)
+    else:
+        threads = max(1, torch.get_num_threads() // here)  # more would crowd each other
+        stage = work.__module__.rpartition(".")[2]
+        _launch(stage, study, task, torchrun(here, nodes), threads)
+
+
+def _launch(stage: str, study: Study, task: dict, torchrun: list[str], threads: int) -> None:
+    """Start the processes, print what they print, wait for their end.
+
+    In a Slurm job those of all machines are started; elsewhere those of this one, and the others
+    take part by torchrun by hand.
+    """
+    command = [*torchrun, "-m", __spec__.name, stage, "--folder", str(study.folder)]
+    asked = threading.Event()
+    with NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        code = _run([*command, "--task", json.dumps(task)], errors, asked, threads)
+        errors.seek(0)
+        lines = errors.read().splitlines()
+    told = [json.loads(line.removeprefix(_TOLD)) for line in lines if line.startswith(_TOLD)]
+    refusals = {kind.__name__: kind for kind in (UserError, Stopped)}
+    for kind, message in told:  # others may only have lost the one that refused
+        if kind in refusals:
+            raise refusals[kind](message)
+    if code and asked.is_set():
+        raise Stopped(f"{stage} was stopped by SIGTERM")
+    if told:
+        raise RuntimeError(f"a process of {stage} failed:\n{told[0][1]}")
+    if code:
+        raise UserError(
+            f"a process of {stage} died (torchrun ended with {code}); run again to go on from the "
+            "last checkpoint. Its last lines:\n" + "\n".join(lines[-12:])
+        )
+
+
+def torchrun(devices: int, nodes: int) -> list[str]:
+    """The command that starts `devices` processes on each of `nodes` machines.
+
+    Raises:
+        UserError: there are several machines and nothing says where they meet.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={devices}"]
+    if nodes == 1:
+        return [*command, "--standalone"]
+    if RENDEZVOUS not in os.environ:
+        raise UserError(
+            f"params.yaml: nodes: {nodes} needs the environment variable {RENDEZVOUS}=host:port of "
+            "a machine that all reach; see 'Several devices' in the README"
+        )
+    job = os.environ.get("SLURM_JOB_ID")
+    meeting = [
+        f"--nnodes={nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={os.environ[RENDEZVOUS]}",
+        f"--rdzv-id={job or 'camloc'}",
+    ]
+    return [*(_srun(nodes) if job else []), *command, *meeting]
+
+
+def _srun(nodes: int) -> list[str]:
+    """One task on each machine of a Slurm job, with all the cores that the job has there."""
+    command = ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    cores = os.environ.get("SLURM_CPUS_PER_TASK")  # which srun itself no longer heeds
+    return [*command, f"--cpus-per-task={cores}"] if cores else command
+
+
+def _run(command: list[str], errors: IO[str], asked: threading.Event, threads: int) -> int:
+    """Print what a command prints, and pass SIGTERM on to it, which sets `asked`."""
+    # Seconds that torchrun leaves to its processes; saving a large network may take more than 30.
+    environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"} | os.environ
+    environment["OMP_NUM_THREADS"] = str(threads)
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        ) as process,
+        on_signals(lambda: (asked.set(), process.terminate())),
+    ):
+        for line in process.stdout:
+            print(line, end="", flush=True)
+    return process.returncode
+
+
+def main() -> None:
+    """One process of a stage, as torchrun starts it."""
+    parser = argparse.ArgumentParser(prog="camloc.pipeline.launch", description=__doc__)
+    parser.add_argument("stage", choices=("finetune", "cams"))
+    parser.add_argument("--folder", type=Path, help="the study's; data where it is left out")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--network", help="a name among the originals or models of params.yaml")
+    what.add_argument("--task", type=json.loads, help="what `run` was given, as JSON")
+    options = parser.parse_args()
+    # Not imported above, since every stage imports this module.
+    work = importlib.import_module(f"camloc.stages.{options.stage}").work
+    try:
+        task = options.task or _declared(work, options.network)
+        join(task["device"])
+        work(Study(options.folder or repository_root() / FOLDER), **task)
+    except Exception as error:
+        expected = isinstance(error, UserError)
+        message = str(error) if expected else traceback.format_exc()
+        told = _TOLD + json.dumps([type(error).__name__, message])
+        print(told if options.task else f"camloc: {message}", file=sys.stderr, flush=True)
+        # At once: the others may be waiting for this process, and leaving them waits for them.
+        os._exit(error.exit_code if expected else 1)
+    dist.destroy_process_group()
+
+
+def _declared(work: Callable[..., None], network: str) -> dict:
+    """A stage's task as params.yaml has it."""
+    from camloc.core import params
+    from camloc.pipeline import notebooks
+
+    declared = params.load(repository_root() / "params.yaml")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    torch.set_num_threads(max(1, notebooks.threads_of(declared) // processes))
+    names = set(inspect.signature(work).parameters) - {"study"}
+    return notebooks.arguments(names, declared, network)
+
+
+def join(device: str) -> None:
+    """Meet the other processes of torchrun; each takes the device of its own number there."""
+    if device != "cpu" and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        dist.init_process_group("gloo")
+
+
+if __name__ == "__main__":
+    main()

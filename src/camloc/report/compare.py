@@ -1,0 +1,187 @@
+"""Two revisions of a study side by side: what was changed, and what it did to the errors."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
+from dvc.scm import RevError
+from dvc_data.index import DataIndexError
+
+from camloc.core.errors import UserError, refusing
+from camloc.core.surroundings import check_remote, told
+from camloc.core.trees import read_tree, shown
+from camloc.evaluation.errors import ERRORS
+from camloc.evaluation.intervals import bootstrap, interval, resampled_means
+from camloc.maps import store
+from camloc.report import charts, figures, formatting
+from camloc.report.pages import filled
+
+WORKSPACE = "workspace"
+MISSING = (FileNotFoundError, DvcException, DataIndexError)  # what is not in the cache raises
+METRICS = "reports/metrics.json"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A study as some commit, branch, experiment or the working tree holds it.
+
+    `rows` are the errors in percent; `images` the errors image by image, of the rows whose
+    evaluation is in DVC's cache; `data` is the split and the data set's fingerprint, or None.
+    """
+
+    name: str
+    params: dict
+    rows: dict[str, dict[str, float]]
+    images: dict[str, pd.DataFrame]
+    data: str | None
+
+
+def read_revision(root: Path, name: str) -> Revision:
+    """The results that a revision holds.
+
+    Args:
+        name: anything that Git resolves, a DVC experiment's name, or `workspace`.
+
+    Raises:
+        UserError: there is no such revision, or it holds no results.
+    """
+    which = f"a commit, a branch, an experiment (`dvc exp show` lists them) or `{WORKSPACE}`"
+    with refusing(f"revision {shown(name)} cannot be read", f"give {which}"), told(root):
+        check_remote(root)
+        if not name:  # DVC would take the working tree
+            raise UserError(f"no revision {name!r}; give {which}")
+        try:
+            files = DVCFileSystem(str(root), rev=None if name == WORKSPACE else name)
+            metrics, declared = (files.read_text(file) for file in (METRICS, "params.yaml"))
+        except RevError:
+            raise UserError(f"no revision {shown(name)}; give {which}") from None
+        except FileNotFoundError:
+            raise UserError(
+                f"revision {shown(name)} holds no {METRICS}; run `make repro` there and commit, "
+                "or use `dvc exp run`"
+            ) from None
+    with refusing(f"{METRICS} of revision {shown(name)} is damaged", "run it again"):
+        rows = {row: dict(errors) for row, errors in json.loads(metrics).items()}
+    params = read_tree(declared, f"params.yaml of revision {shown(name)}")
+    return Revision(name, params, rows, *_cached(files, params))
+
+
+def _cached(files: DVCFileSystem, params: dict) -> tuple[dict, str | None]:
+    """Errors image by image and the data set's fingerprint, as far as DVC has them."""
+    evaluate, originals, models = (_section(params, n) for n in ("evaluate", "originals", "models"))
+    split = evaluate.get("split")
+    fingerprint, images = None, {}
+    with suppress(*MISSING):
+        fingerprint = f"{split} of {files.read_text('data/manifest/dataset.json')}"
+    for name in {**originals, **models}:
+        for method in store.METHODS:
+            row = store.row_name(name, method)
+            path = f"data/evaluation/{name}/{split}-{row}.parquet"
+            damaged = refusing(f"{path} is damaged, here or in DVC's cache", "delete it, run again")
+            with suppress(*MISSING), files.open(path) as file, damaged:
+                images[row] = pd.read_parquet(file).set_index("image")
+    return images, fingerprint
+
+
+def _section(params: dict, name: str) -> dict:
+    """A section of another revision's params.yaml; empty where it is none."""
+    section = params.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def changed_params(a: dict, b: dict) -> pd.DataFrame:
+    """Keys of params.yaml that differ, with their values in either."""
+    flat = [_flat(tree) for tree in (a, b)]
+    keys = sorted(set(flat[0]) | set(flat[1]))
+    lines = {
+        key: {
+            "A": str(flat[0].get(key, formatting.NONE)),
+            "B": str(flat[1].get(key, formatting.NONE)),
+        }
+        for key in keys
+        if flat[0].get(key) != flat[1].get(key)
+    }
+    return pd.DataFrame.from_dict(lines, orient="index", columns=["A", "B"]).rename_axis("key")
+
+
+def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
+    """One error of every row that either revision has, in percent, and B less A in points.
+
+    Where both revisions scored the same images of the same data, the difference is paired;
+    elsewhere its interval is of two independent samples, and `images` says so. A dash where the
+    results image by image are not in the cache.
+    """
+    lines = {}
+    for row in dict.fromkeys([*a.rows, *b.rows]):
+        values = [r.rows.get(row, {}).get(error) for r in (a, b)]
+        if values == [None, None]:
+            continue
+        samples = [r.images.get(row, pd.DataFrame()).get(error) for r in (a, b)]
+        line: dict[str, object] = {}
+        for title, value, sample in zip("AB", values, samples, strict=True):
+            span = formatting.NONE if sample is None else formatting.span(*bootstrap(100 * sample))
+            line |= {title: float("nan") if value is None else value, f"{title} interval": span}
+        line["difference"] = line["B"] - line["A"]
+        low, high, paired = _spread(*samples, same=a.data == b.data is not None)
+        line |= {"difference interval": formatting.signed(low, high), "images": paired}
+        lines[row] = line | {"low": low, "high": high}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
+def _spread(a: pd.Series | None, b: pd.Series | None, same: bool) -> tuple[float, float, str]:
+    """The interval of the mean of B less A in points, and how it was taken."""
+    if a is None or b is None:
+        return float("nan"), float("nan"), formatting.NONE
+    if same and set(a.index) == set(b.index):
+        moved = 100 * (b - a)
+        return *bootstrap(moved), f"{moved.count():,}, paired"
+    drawn = resampled_means(100 * b, seed=1) - resampled_means(100 * a, seed=0)
+    return *interval(drawn), f"{a.count():,} and {b.count():,}, not paired"
+
+
+def compare(root: Path, first: str, second: str) -> Path:
+    """Write `reports/compare.html` of two revisions.
+
+    Raises:
+        UserError: a revision that is unknown or holds no results.
+    """
+    a, b = read_revision(root, first), read_revision(root, second)
+    found = {title: differences(a, b, error) for error, title in ERRORS.items()}
+    found = {title: table for title, table in found.items() if len(table)}
+    shown = [
+        formatting.show(table.drop(columns=["low", "high"]), f"{title[0].upper()}{title[1:]} (%)")
+        for title, table in found.items()
+    ]
+    changed = changed_params(a.params, b.params)
+    chart = figures.show(
+        charts.differences(found),
+        alt=f"How each row's errors differ between {first} and {second}, with intervals.",
+        caption=f"Errors of B ({second}) less those of A ({first}): to the left B errs less.",
+    )
+    page = filled(
+        "compare.html.j2",
+        study=b.params.get("study", ""),
+        title=f"{first} against {second}",
+        first=first,
+        second=second,
+        changed=formatting.show(changed, "Parameters that differ") if len(changed) else None,
+        chart=chart,
+        tables=shown,
+    )
+    target = root / "reports" / "compare.html"
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    """A tree of dictionaries as one, keys joined by dots."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -1,0 +1,293 @@
+"""Figures of the notebooks, and how they are shown: with a caption and alt text."""
+
+import base64
+import io
+import os
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import HTML
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from camloc.boxes.geometry import CORNERS, best_iou
+from camloc.boxes.paper import upsample
+from camloc.boxes.predictions import Split, places
+from camloc.core.params import Boxes
+from camloc.core.paths import Study
+from camloc.data.manifest import Manifest
+from camloc.data.pictures import read_picture
+from camloc.maps import store
+from camloc.maps.store import row_name
+
+TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
+MAP_COLOURS = "viridis"
+DPI = 110
+INK, GRID = "#262626", "#cccccc"  # of charts on paper; seaborn's own
+
+
+# A person's own matplotlibrc would turn maps upside down (image.origin), ask for LaTeX or for a
+# window; a notebook's kernel names its backend in the environment.
+matplotlib.rcdefaults()
+
+
+if "MPLBACKEND" not in os.environ:
+    matplotlib.use("agg")
+
+
+def show(figure: Figure, alt: str, caption: str, name: str = "") -> HTML:
+    """A matplotlib figure as an HTML figure, with its own alt text and a caption.
+
+    Charts are drawn as SVG that follows the page into the dark, pictures as PNG.
+
+    Args:
+        name: what links to it say: `#fig-<name>`.
+    """
+    if figure.findobj(AxesImage):
+        kind, data = "png", _png(figure)
+    else:
+        kind, data = "svg+xml", _themed_svg(figure)
+    plt.close(figure)
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return HTML(
+        f'<figure{_anchor(name)}><img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def missing(why: str, name: str = "") -> HTML:
+    """What stands in the place of a figure that this study has nothing to show in."""
+    return HTML(f"<p{_anchor(name)}>No figure here: {escape(why)}.</p>")
+
+
+def _anchor(name: str) -> str:
+    return f' id="fig-{escape(name)}"' if name else ""
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def _themed_svg(figure: Figure) -> bytes:
+    """The figure as SVG, its ink and its grid light where the reader's screen is dark."""
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "camloc"}):  # equal figures are equal files
+        options = {"transparent": True, "bbox_inches": "tight", "metadata": {"Date": None}}
+        figure.savefig(buffer, format="svg", **options)
+    text = buffer.getvalue().replace(INK, "var(--ink)").replace(GRID, "var(--grid)")
+    head = text.index(">", text.index("<svg")) + 1
+    style = (
+        f"<style>:root {{ --ink: {INK}; --grid: {GRID} }} "
+        "@media screen and (prefers-color-scheme: dark) "
+        "{ :root { --ink: #e6e6e6; --grid: #4a4f59 } }</style>"
+    )
+    return f"{text[:head]}{style}{text[head:]}".encode()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, without a date, so that equal figures are equal files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+
+
+def grid(rows: int, columns: int, side: float = 1.7) -> tuple[Figure, NDArray]:
+    """A figure of `rows` × `columns` empty panels of `side` inches, axes (rows, columns)."""
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
+    )
+    for panel in axes.flat:
+        panel.set_axis_off()
+    return figure, axes
+
+
+def draw_picture(
+    panel: Axes, picture: NDArray, title: str = "", low: NDArray | None = None
+) -> None:
+    """A picture (height, width, 3), under its upsampled map (h, w) where one is given."""
+    height, width = picture.shape[:2]
+    panel.imshow(picture)
+    if low is not None:
+        full = upsample(low, width, height)
+        # Below zero a map speaks against the class: shown as nothing.
+        full = np.clip(full, 0, None) / max(float(full.max()), 1e-12)
+        panel.imshow(full, cmap=MAP_COLOURS, alpha=0.25 + 0.5 * full, vmin=0, vmax=1)
+    panel.set_title(title, fontsize=8, parse_math=False)  # a class may be called $x$
+
+
+def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -> None:
+    """Boxes (N, 4) in inclusive pixels."""
+    for xmin, ymin, xmax, ymax in np.asarray(boxes).reshape(-1, 4):
+        corner, sides = (xmin - 0.5, ymin - 0.5), (xmax - xmin + 1, ymax - ymin + 1)
+        for line, shade in ((3, "#000000"), (1.5, colour)):
+            panel.add_patch(
+                Rectangle(corner, *sides, fill=False, lw=line, ec=shade, ls="--" if dashed else "-")
+            )
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Loss and top-1 error by epoch, on the train and val splits."""
+    set_theme()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    for panel, measure, unit in (
+        (left, "loss", "cross-entropy"),
+        (right, "err_top1", "top-1 error (%)"),
+    ):
+        for split, style in (("train", "--"), ("val", "-")):
+            panel.plot(
+                history["epoch"], history[f"{split}_{measure}"], style, marker=".", label=split
+            )
+        panel.set(xlabel="epoch", ylabel=unit)
+        panel.legend()
+    return figure
+
+
+def set_theme() -> None:
+    """The look of the study's charts, by seaborn; imported late, since it brings SciPy and most
+    notebooks draw pictures only."""
+    import seaborn
+
+    ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
+    lines = {"axes.edgecolor": GRID, "grid.color": GRID, "legend.framealpha": 0}
+    seaborn.set_theme(style="whitegrid", palette="colorblind", rc=ink | lines)
+
+
+def draw_localization(
+    panel: Axes, manifest: Manifest, image: pd.Series, wnid: str, low: NDArray, box: NDArray
+) -> None:
+    """A picture under its map of a class, with the map's box, the class's true ones and their best
+    IoU."""
+    picture = read_picture(manifest.root / image["path"])
+    true = manifest.boxes_of(image["image"], wnid)
+    title = manifest.short_name(wnid)
+    if len(true):
+        title += f" {best_iou(box, true):.2f}"
+    draw_picture(panel, picture, title, low)
+    draw_boxes(panel, true, TRUE, dashed=True)
+    draw_boxes(panel, box, PREDICTED)
+
+
+def leading_classes(
+    manifest: Manifest, image: pd.Series, folder: Path, method: str, count: int
+) -> Figure:
+    """A picture, and the picture under the maps of its `count` leading classes."""
+    stored = store.read(folder)
+    rows = np.flatnonzero(stored["image"] == image["image"])[:count]
+    maps = store.read_maps(folder, method)
+    flat = maps.reshape(-1, *maps.shape[2:])
+    picture = read_picture(manifest.root / image["path"])
+    figure, axes = grid(1, 1 + len(rows))
+    draw_picture(axes[0, 0], picture, f"true: {manifest.short_name(image['wnid'])}")
+    for panel, row in zip(axes[0, 1:], rows, strict=True):
+        guess = stored.iloc[row]
+        title = f"{guess['rank']}. {manifest.short_name(guess['wnid'])} {guess['score']:.2f}"
+        draw_picture(panel, picture, title, flat[row])
+    return figure
+
+
+def best_worst_and_drawn(
+    split: Split, method: str, boxes: dict, ious: pd.Series, seed: int, count: int = 6
+) -> Figure | None:
+    """Pictures under the map of their true class: those with the best box, the worst, and others
+    drawn at random.
+
+    Args:
+        boxes: the section of params.yaml.
+        ious: of each image the IoU of the box of its true class, by image; NaN is left out.
+
+    Returns:
+        None where no IoU is known.
+    """
+    known = ious.dropna().sort_index().sort_values(kind="stable")
+    if known.empty:
+        return None
+    chosen = {
+        "best": known.index[::-1][:count],
+        "worst": known.index[:count],
+        f"drawn, seed {seed}": known.sample(min(count, len(known)), random_state=seed).index,
+    }
+    images = split.images.set_index("image", drop=False)
+    figure, axes = grid(len(chosen), count, side=1.5)
+    for panels, (title, names) in zip(axes, chosen.items(), strict=True):
+        _draw_row(panels, split, method, boxes, images.loc[names])
+        _name_row(panels[0], title)
+    return figure
+
+
+def several_classes(split: Split, method: str, boxes: dict, count: int) -> Figure | None:
+    """Pictures with objects of several classes, a row each, under the map of each of them.
+
+    Args:
+        boxes: the section of params.yaml.
+
+    Returns:
+        None where no picture of the split holds several classes.
+    """
+    held = split.manifest.boxes.groupby("image")["wnid"].unique()
+    images = split.images[split.images["image"].isin(held.index[held.map(len) > 1])].head(count)
+    if images.empty:
+        return None
+    guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
+    place = places(guesses)
+    figure, axes = grid(len(images), 1 + int(held[images["image"]].map(len).max()))
+    for panels, (_, image) in zip(axes, images.iterrows(), strict=True):
+        draw_picture(panels[0], read_picture(split.manifest.root / image["path"]))
+        for panel, wnid in zip(panels[1:], held[image["image"]], strict=False):
+            if (i := place.get((image["image"], wnid))) is not None:
+                box = guesses.loc[i, CORNERS].to_numpy(dtype=int)
+                draw_localization(panel, split.manifest, image, wnid, maps[i], box)
+    return figure
+
+
+def networks_side_by_side(
+    study: Study, manifest: Manifest, split: str, networks: Sequence[str], boxes: dict, count: int
+) -> Figure | None:
+    """The first labelled pictures of a split, a column each, under the maps of their class from
+    every network, a row each.
+
+    Returns:
+        None where there is no such picture or no map.
+    """
+    images = manifest.split(split).dropna(subset="wnid").head(count)
+    rows = [
+        (Split(study.predictions(network), manifest, split), network, method)
+        for network in networks
+        for method in store.methods_of(study.predictions(network) / split)
+    ]
+    if images.empty or not rows:
+        return None
+    figure, axes = grid(len(rows), count, side=1.5)
+    for panels, (stored, network, method) in zip(axes, rows, strict=True):
+        _draw_row(panels, stored, method, boxes, images)
+        _name_row(panels[0], row_name(network, method))
+    return figure
+
+
+def _draw_row(
+    panels: Iterable[Axes], split: Split, method: str, boxes: dict, images: pd.DataFrame
+) -> None:
+    """Each image under the map of its true class; its panel stays empty where none is stored."""
+    guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
+    true = guesses[guesses["true"]].reset_index(names="map").set_index("image")
+    for panel, (_, image) in zip(panels, images.iterrows(), strict=False):
+        if image["image"] in true.index:
+            guess = true.loc[image["image"]]
+            box, low = guess[CORNERS].to_numpy(dtype=int), maps[guess["map"]]
+            draw_localization(panel, split.manifest, image, guess["wnid"], low, box)
+
+
+def _name_row(panel: Axes, name: str) -> None:
+    """Write the name of a row of panels beside its first one."""
+    panel.set_axis_on()
+    panel.set(xticks=[], yticks=[])
+    panel.grid(False)
+    panel.set_ylabel(name, fontsize=8)

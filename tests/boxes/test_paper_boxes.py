@@ -1,0 +1,235 @@
+"""From maps to boxes, against boxes drawn by hand and a slow flood fill."""
+
+import cv2
+import numpy as np
+import pytest
+
+from camloc.boxes.geometry import whole_image_box
+from camloc.boxes.paper import MOST_PIXELS, boxes_from_maps, single_precision, upsample
+from camloc.core.errors import UserError
+from camloc.evaluation.baselines import centre_box
+
+
+def box(rows, threshold=0.2):
+    """The box of one map at its own resolution, so that nothing is interpolated."""
+    low = np.array(rows, dtype=float)
+    return boxes_from_maps(low[None], np.array([low.shape[::-1]]), threshold)[0].tolist()
+
+
+def slow_box(full, threshold):
+    """Flood fill pixel by pixel, straight from the rule."""
+    height, width = full.shape
+    peak = full.max()
+    if peak <= 0:
+        return [0, 0, width - 1, height - 1]
+    left = {(y, x) for y, x in np.ndindex(full.shape) if full[y, x] > threshold * peak}
+    largest = []
+    for start in np.ndindex(full.shape):  # reading order
+        if start not in left:
+            continue
+        left.remove(start)
+        component = [start]
+        for y, x in component:
+            around = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= around
+            component += around
+        if len(component) > len(largest):
+            largest = component
+    if not largest:
+        largest = [np.unravel_index(full.argmax(), full.shape)]
+    ys, xs = zip(*largest, strict=True)
+    return [int(v) for v in (min(xs), min(ys), max(xs), max(ys))]
+
+
+def test_box_covers_largest_component_only():
+    assert box([[9, 0, 0, 0, 0], [0, 0, 5, 5, 5], [0, 0, 5, 0, 0]]) == [2, 1, 4, 2]
+
+
+def test_components_that_touch_at_a_corner_are_one():
+    assert box([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]) == [0, 0, 3, 2]
+
+
+def test_first_of_equal_components_in_reading_order_counts():
+    assert box([[0, 0, 0, 1], [1, 0, 0, 0]]) == [3, 0, 3, 0]
+    assert box([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1]]) == [0, 0, 1, 0]
+
+
+def test_value_exactly_at_the_threshold_is_not_kept():
+    assert box([[1, 1, 1, 0], [0, 4, 0, 0]], threshold=0.25) == [1, 1, 1, 1]
+    assert box([[1, 1, 1, 0], [0, 4, 0, 0]], threshold=0.24) == [0, 0, 2, 1]
+
+
+def test_constant_map_gives_the_whole_image():
+    assert box(np.full((3, 5), 0.7)) == [0, 0, 4, 2]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_map_without_a_positive_value_gives_the_whole_image(value):
+    assert box(np.full((3, 5), value)) == [0, 0, 4, 2]
+
+
+def test_negative_values_do_not_move_the_threshold():
+    assert box([[-100, 1, 3, 10]], threshold=0.2) == [2, 0, 3, 0]
+
+
+def test_component_of_one_pixel_is_a_box_of_one_pixel():
+    assert box([[0, 0, 0], [0, 0, 3], [0, 0, 0]]) == [2, 1, 2, 1]
+
+
+def test_box_reaches_the_borders():
+    ring = np.ones((4, 6))
+    ring[1:3, 1:5] = 0
+    assert box(ring) == [0, 0, 5, 3]
+
+
+def test_threshold_zero_keeps_what_is_positive():
+    assert box([[-1, 0, 1e-6, 1]], threshold=0.0) == [2, 0, 3, 0]
+
+
+def test_threshold_one_boxes_the_first_peak():
+    assert box([[0, 2, 1], [5, 5, 0]], threshold=1.0) == [0, 1, 0, 1]
+
+
+def test_sizes_are_width_then_height():
+    """The right half of the map is positive; the image is 40 wide and 10 high."""
+    low = np.array([[[0.0, 1.0]]])
+    xmin, ymin, xmax, ymax = boxes_from_maps(low, np.array([[40, 10]]), 0.5)[0]
+    assert (ymin, xmax, ymax) == (0, 39, 9)
+    assert xmin == 20  # x = 19.5 is half way between the two cells' centres
+
+
+def test_upsampling_is_bilinear_between_the_centres_of_cells():
+    full = upsample(np.array([[0.0, 1.0]]), 4, 1)
+    assert full.dtype == np.float32
+    assert full.tolist() == [[0.0, 0.25, 0.75, 1.0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8])
+def test_any_real_type_gives_integer_boxes(dtype):
+    boxes = boxes_from_maps(np.array([[[0, 1], [0, 0]]], dtype=dtype), np.array([[2, 2]]))
+    assert boxes.dtype == np.int64
+    assert boxes.tolist() == [[1, 0, 1, 0]]
+
+
+def test_no_maps_give_no_boxes():
+    assert boxes_from_maps(np.zeros((0, 7, 7)), np.zeros((0, 2), int)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("threshold", [20, 1.001, -0.1, np.nan, np.inf])
+def test_threshold_that_is_no_share_is_refused(threshold):
+    with pytest.raises(UserError, match=f"threshold {threshold} is no share"):
+        box([[0, 1], [0, 0]], threshold)
+
+
+NOT_REAL = [
+    np.ones((2, 2), complex),
+    np.zeros((2, 2), "datetime64[s]"),
+    np.zeros((2, 2), "timedelta64[s]"),
+    np.full((2, 2), "1"),
+    np.full((2, 2), b"1"),
+    np.ones((2, 2), object),
+    np.zeros((2, 2), [("x", "f4")]),
+]
+
+
+@pytest.mark.parametrize("low", NOT_REAL, ids=lambda low: low.dtype.name)
+def test_map_of_what_are_no_real_numbers_is_refused(low):
+    with pytest.raises(UserError, match=r"map 0 .*is of type .*; wanted real numbers"):
+        boxes_from_maps(low[None], np.array([[4, 4]]))
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e300, 1e-50])
+def test_value_beyond_single_precision_is_refused(value):
+    """1e-50 would be zero there, and the box the whole image."""
+    with pytest.raises(UserError, match=r"map 0 .*single precision"):
+        box([[0, value], [0, 0]])
+
+
+@pytest.mark.parametrize("value", [3e38, 1e-42])
+def test_all_of_single_precision_gives_the_box_of_the_map_in_other_units(value):
+    low = np.array([[-1, 0.1], [0.3, 1]], np.float32)
+    sizes = np.array([[40, 30]])
+    expected = boxes_from_maps(low[None], sizes)
+    assert boxes_from_maps(low[None] * np.float32(value), sizes).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_map_of_nothing_is_refused(shape):
+    with pytest.raises(UserError, match=r"map 0 .*is of shape"):
+        boxes_from_maps(np.ones((1, *shape)), np.array([[4, 4]]))
+
+
+@pytest.mark.parametrize(
+    "size", [[0, 5], [5, -1], [2.5, 5], [np.nan, 5], [np.inf, 5], [40_000, 40_000], [1e300, 1e300]]
+)
+@pytest.mark.filterwarnings("error")
+def test_size_that_is_none_or_larger_than_pictures_are_is_refused(size):
+    with pytest.raises(UserError, match="is no width and height of an image"):
+        boxes_from_maps(np.ones((2, 2, 2)), np.array([[4, 4], size]))
+
+
+def test_map_larger_than_pictures_are_is_refused_before_it_is_read():
+    low = np.broadcast_to(np.float64(1), (40_000, 40_000))  # one value: nothing of 12.8 GB is there
+    with pytest.raises(UserError, match=f"1 to {MOST_PIXELS:,} values"):
+        single_precision(low)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_value_that_is_not_finite_is_refused_with_the_first_map(value):
+    maps = np.ones((4, 2, 2))
+    maps[[1, 3], 0, 1] = value
+    with pytest.raises(UserError, match=r"map 1 .*not finite"):
+        boxes_from_maps(maps, np.full((4, 2), 2))
+
+
+@pytest.mark.parametrize(("maps", "sizes"), [((2, 2), (2, 2)), ((3, 2, 2), (2, 2)), ((1, 2, 2), 2)])
+def test_shapes_that_do_not_fit_are_refused(maps, sizes):
+    with pytest.raises(UserError, match=r"wanted \(N, h, w\) and \(N, 2\)"):
+        boxes_from_maps(np.ones(maps), np.ones(sizes, int))
+
+
+def random_map(rng, levels):
+    """Few levels give ties, plateaus at the threshold and many small components."""
+    low = rng.integers(-1, levels, rng.integers(1, 10, 2)).astype(np.float32)
+    low.flat[rng.integers(low.size)] = levels
+    return low
+
+
+def test_boxes_agree_with_a_slow_flood_fill():
+    rng = np.random.default_rng(0)
+    for _ in range(600):
+        low = random_map(rng, levels=8)
+        threshold = float(rng.choice([0, 0.125, 0.25, 0.5, 0.75, 1]))
+        assert box(low, threshold) == slow_box(low, threshold), low
+
+
+def test_boxes_of_upsampled_maps_agree_with_a_slow_flood_fill():
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        low = rng.normal(size=rng.integers(2, 8, 2)).astype(np.float32)
+        width, height = (int(side) for side in rng.integers(8, 30, 2))
+        full = cv2.resize(low, (width, height), interpolation=cv2.INTER_LINEAR)
+        boxes = boxes_from_maps(low[None], np.array([[width, height]]), 0.25)
+        assert boxes[0].tolist() == slow_box(full, 0.25)
+
+
+def test_each_map_gets_the_box_of_its_own_image():
+    rng = np.random.default_rng(2)
+    maps, sizes = rng.normal(size=(20, 5, 5)), rng.integers(5, 40, (20, 2))
+    alone = [boxes_from_maps(maps[[i]], sizes[[i]])[0].tolist() for i in range(20)]
+    assert boxes_from_maps(maps, sizes).tolist() == alone
+
+
+def test_whole_image_box_runs_to_the_last_pixel():
+    assert whole_image_box(np.array([[500, 375], [1, 2]])).tolist() == [
+        [0, 0, 499, 374],
+        [0, 0, 0, 1],
+    ]
+
+
+def test_centre_box_has_half_the_area():
+    """100 (1 - √0.5) / 2 = 14.6 and 200 (1 - √0.5) / 2 = 29.3, rounded to 15 and 29."""
+    assert centre_box(np.array([[100, 200], [200, 100]])).tolist() == [
+        [15, 29, 84, 170],
+        [29, 15, 170, 84],
+    ]

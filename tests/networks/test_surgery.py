@@ -1,0 +1,354 @@
+"""Surgery: what is kept, what is new, and that the logits are the mean of the maps."""
+
+import json
+import random
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import camloc.networks.surgery
+from camloc.core.errors import UserError
+from camloc.maps.cam import class_activation_maps
+from camloc.networks import backbones, files, surgery
+from camloc.networks.pretrained import digest
+
+
+@pytest.mark.parametrize(
+    ("backbone", "cut", "convs", "pool", "side"),
+    [
+        ("alexnet", "features.11", [1024], "gap", 13),
+        ("alexnet", "features.11", [1024, 1024], "gap", 13),
+        ("vgg16", "features.29", [1024], "gap", 14),
+        ("googlenet", "inception4e", [1024], "gap", 14),
+        ("googlenet", "inception4e", [1024], "gmp", 14),
+    ],
+)
+def test_maps_have_the_resolution_of_the_paper(backbone, cut, convs, pool, side):
+    with torch.device("meta"):
+        network = surgery.build(backbone, cut, convs, pool)
+        assert surgery.map_resolution(network, 224) == (side, side)
+        assert network.features(torch.zeros(1, 3, 224, 224)).shape[1] == 1024
+    assert network.classifier.weight.shape == (1000, 1024)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "node", "side"), [("googlenet", "inception5b", 7), ("nin", "features", 6)]
+)
+def test_uncut_networks_have_coarser_maps(backbone, node, side):
+    network = surgery.uncut(backbones.whole(backbone, 10, width=0.0625), node)
+    assert surgery.map_resolution(network, 224) == (side, side)
+
+
+def build(pool="gap", **options):
+    """AlexNet at an eighth of its width on five classes, with weights that are not small."""
+    torch.manual_seed(0)
+    network = surgery.build(
+        "alexnet", "features.11", [64], pool, num_classes=5, width=0.125, **options
+    )
+    nn.init.normal_(network.classifier.weight)
+    nn.init.normal_(network.classifier.bias)
+    return network.eval()
+
+
+def all_maps(network, x):
+    classes = torch.arange(network.classifier.out_features).expand(len(x), -1)
+    return class_activation_maps(network.features(x), network.classifier.weight, classes)
+
+
+def test_call_of_the_contract():
+    network = camloc.networks.surgery.build(
+        backbone="alexnet", cut="features.11", convs=[16], pool="gap", num_classes=3, width=0.125
+    )
+    x = torch.randn(2, 3, 96, 96)
+    assert isinstance(network.classifier, nn.Linear)
+    assert network.features(x).shape == (2, 2, 5, 5)
+    assert network(x).shape == (2, 3)
+
+
+def test_logits_are_the_spatial_mean_of_the_maps_and_the_bias():
+    network, x = build(), torch.randn(3, 3, 96, 96)
+    with torch.no_grad():
+        expected = all_maps(network, x).mean((2, 3)) + network.classifier.bias
+        torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
+        assert network(x).std() > 0.1
+
+
+def test_logits_of_max_pooling_are_the_classifier_of_the_channels_maxima():
+    network, x = build("gmp"), torch.randn(3, 3, 96, 96)
+    with torch.no_grad():
+        features = network.features(x)
+        maxima = torch.stack([channel.max() for channel in features.flatten(0, 1)]).view(3, -1)
+        expected = maxima @ network.classifier.weight.T + network.classifier.bias
+        torch.testing.assert_close(network(x), expected)
+        mean = all_maps(network, x).mean((2, 3)) + network.classifier.bias
+        assert not torch.allclose(network(x), mean, atol=0.01)
+
+
+@pytest.mark.parametrize(("backbone", "node"), [("googlenet", "inception5b"), ("nin", "features")])
+def test_uncut_network_gives_the_logits_of_the_whole(backbone, node):
+    torch.manual_seed(0)
+    whole = backbones.whole(backbone, 4, width=0.0625).eval()
+    nn.init.normal_(backbones.last_linear(whole).weight)
+    network = surgery.uncut(whole, node).eval()
+    x = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), whole(x))
+        mean = all_maps(network, x).mean((2, 3)) + network.classifier.bias
+        torch.testing.assert_close(mean, whole(x), rtol=1e-4, atol=1e-5)
+    assert network.classifier is backbones.last_linear(whole)
+    shared = {parameter.data_ptr() for parameter in whole.parameters()}
+    assert all(parameter.data_ptr() in shared for parameter in network.parameters())
+
+
+def test_network_that_does_not_end_in_gap_has_no_uncut_maps():
+    with pytest.raises(UserError, match=r"does not end in global average pooling of"):
+        surgery.uncut(backbones.whole("alexnet", 4, width=0.0625), "features.11")
+
+
+def test_new_convolutions_are_3x3_with_relu():
+    network = surgery.build("alexnet", "features.11", [64, 32], width=0.125, num_classes=2)
+    first, relu, second, _ = network.convs
+    assert [(c.in_channels, c.out_channels) for c in (first, second)] == [(32, 8), (8, 4)]
+    assert (first.kernel_size, first.stride, first.padding) == ((3, 3), (1, 1), (1, 1))
+    assert isinstance(relu, nn.ReLU)
+    assert network.classifier.in_features == 4
+
+
+def test_no_convolution_may_be_added():
+    network = surgery.build("alexnet", "features.11", [], width=0.125, num_classes=2)
+    assert network.classifier.in_features == 32
+
+
+def test_new_convolutions_may_have_groups():
+    network = surgery.build("alexnet", "features.11", [64], width=0.125, groups=2, num_classes=2)
+    assert network.convs[0].weight.shape == (8, 16, 3, 3)
+
+
+def test_dropout_acts_after_pooling_in_training_only():
+    network, x = build(dropout=0.5), torch.randn(1, 3, 96, 96)
+    assert network.dropout.p == 0.5
+    assert torch.equal(network(x), network(x))
+    network.train()
+    assert not torch.equal(network(x), network(x))
+
+
+def test_weights_up_to_the_cut_are_those_of_the_original():
+    original = backbones.whole("alexnet", 9, width=0.125)
+    network = surgery.build(
+        "alexnet", "features.11", [64], num_classes=5, width=0.125, weights=original
+    )
+    kept, state = network.body.state_dict(), original.state_dict()
+    assert set(kept) == {name for name in state if name.startswith("features.")}
+    assert all(torch.equal(kept[name], state[name]) for name in kept)
+    assert network.classifier.out_features == 5
+
+
+def test_layers_behind_the_cut_are_gone():
+    network = surgery.build("googlenet", "inception4e", [16], width=0.0625, num_classes=5)
+    assert not any("inception5" in name or "fc" in name for name in network.state_dict())
+
+
+def test_any_torchvision_network_can_be_cut():
+    with torch.device("meta"):
+        network = surgery.build("resnet18", "layer3", [32], num_classes=5)
+        assert surgery.map_resolution(network, 224) == (14, 14)
+        assert network.features(torch.zeros(1, 3, 224, 224)).shape == (1, 32, 14, 14)
+
+
+def test_unknown_names_are_refused_with_near_matches():
+    with pytest.raises(UserError, match=r"unknown backbone 'vgg_16'; did you mean.*vgg16"):
+        surgery.build("vgg_16", "features.29")
+    with pytest.raises(UserError, match=r"alexnet has no node 'feature\.11'.*features\.11"):
+        surgery.build("alexnet", "feature.11")
+    with pytest.raises(UserError, match="unknown pool 'max'; known: gap, gmp"):
+        surgery.build("alexnet", "features.11", pool="max")
+
+
+def test_cut_behind_the_maps_is_refused():
+    with pytest.raises(UserError, match=r"shape \(1, 256\), not maps \(B, C, h, w\)"):
+        surgery.build("alexnet", "classifier.1", width=0.0625)
+
+
+def test_signal_does_not_fade_on_the_way_to_thin_maps():
+    torch.manual_seed(0)
+    network = surgery.build("vgg16", "features.29", [1024], num_classes=2, width=0.0625)
+    with torch.no_grad():
+        assert 0.05 < float(network.features(torch.randn(4, 3, 64, 64)).std()) < 50
+
+
+def test_measuring_the_resolution_leaves_the_mode_and_the_statistics():
+    network = surgery.build("googlenet", "inception4e", [16], width=0.0625, num_classes=2)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    for training in (True, False):
+        network.train(training)
+        surgery.map_resolution(network, 64)
+        assert {module.training for module in network.modules()} == {training}
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_parameters_are_counted():
+    """Three 3×3 filters of three channels and their biases, then 2×3 weights and 2 biases."""
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Flatten(), nn.Linear(3, 2))
+    assert surgery.parameter_count(network) == 3 * 3 * 9 + 3 + 2 * 3 + 2
+
+
+CUT = {"cut": "inception4e", "convs": [64], "pool": "gmp", "groups": 2, "dropout": 0.5}
+
+
+def about(surgery_keys, gap=None):
+    original = {"backbone": "googlenet", "width": 0.125, "dropout": 0.4, "gap": gap}
+    return {"original": original, "surgery": surgery_keys, "wnids": ["n1", "n2", "n3"]}
+
+
+@pytest.mark.parametrize("declared", [CUT, None], ids=["cut", "whole"])
+def test_saved_network_loads_with_equal_logits(tmp_path, declared):
+    saved = about(declared, gap="inception5b")
+    network = files.from_declaration(saved["original"], declared, 3)
+    network(torch.randn(4, 3, 64, 64))  # moves the running statistics
+    network = network.to(memory_format=torch.channels_last).eval()
+    files.save(network, tmp_path / "deep" / "weights.safetensors", saved)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["weights.safetensors"]
+    loaded, told = files.load(tmp_path / "deep" / "weights.safetensors")
+    x = torch.randn(2, 3, 64, 64)
+    assert told == saved
+    assert not loaded.training
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(x), network(x))
+
+
+def test_network_of_pretrained_googlenet_loads_with_equal_logits(tmp_path):
+    """torchvision's pretrained GoogLeNet normalises its input anew (`transform_input`)."""
+    torch.manual_seed(0)
+    pretrained = backbones.whole("googlenet", 3)
+    pretrained.transform_input = True
+    network = surgery.build("googlenet", "inception4e", [8], num_classes=3, weights=pretrained)
+    nn.init.normal_(network.classifier.weight)
+    saved = about(CUT | {"convs": [8], "pool": "gap", "groups": 1})
+    saved["original"]["width"] = 1.0
+    files.save(network, tmp_path / "weights.safetensors", saved)
+    loaded, _ = files.load(tmp_path / "weights.safetensors")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(x), network.eval()(x))
+
+
+def test_missing_network_file_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"none\.safetensors is missing; run the stages before"):
+        files.load(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("metadata", [None, {"other": json.dumps({"a": 1})}])
+def test_network_file_of_others_is_refused(tmp_path, metadata):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata=metadata)
+    with pytest.raises(UserError, match=r"other\.safetensors was not written by camloc"):
+        files.load(path)
+
+
+def test_broken_network_file_is_refused(tmp_path):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"broken")
+    with pytest.raises(UserError, match=r"broken\.safetensors"):
+        files.load(path)
+
+
+SMALL = {"backbone": "alexnet", "width": 0.02, "dropout": None, "gap": None}
+
+
+def small(path, told=None, **changes):
+    """Write a thin AlexNet under a right digest, with something else in what it says of itself."""
+    torch.manual_seed(0)
+    state = backbones.whole("alexnet", 3, width=0.02).state_dict()
+    told = told or {"original": SMALL, "surgery": None, "wnids": ["n1", "n2", "n3"]} | changes
+    sha256 = digest(state, json.dumps(told))
+    save_file(state, path, metadata={"camloc": json.dumps(told | {"sha256": sha256})})
+    return state
+
+
+def test_every_flipped_bit_of_a_network_file_is_noticed(tmp_path):
+    path, rng = tmp_path / "weights.safetensors", random.Random(0)
+    small(path)
+    files.load(path)
+    content = path.read_bytes()
+    for _ in range(60):
+        place = rng.randrange(len(content))
+        changed = bytes([content[place] ^ 1 << rng.randrange(8)])
+        path.write_bytes(content[:place] + changed + content[place + 1 :])
+        with pytest.raises(UserError, match=r"^network file .*weights\.safetensors .*; delete it"):
+            files.load(path)
+
+
+@pytest.mark.parametrize("part", ["declaration", "tensor"])
+def test_change_of_declaration_or_tensors_is_noticed(tmp_path, part):
+    """To a file that is as good as any to its reader."""
+    path = tmp_path / "weights.safetensors"
+    state = small(path)
+    _, told = files.load(path)
+    told["sha256"] = digest(state, json.dumps(told))
+    if part == "declaration":
+        told["wnids"] = ["n1", "n3", "n2"]
+    else:
+        state["classifier.6.bias"][1] += 1e-3
+    save_file(state, path, metadata={"camloc": json.dumps(told)})
+    with pytest.raises(UserError) as error:
+        files.load(path)
+    assert str(error.value) == (
+        f"network file {path} is damaged, or an earlier version of camloc wrote it: its SHA-256 is "
+        "not that of its tensors and declaration; delete it and run the stages again"
+    )
+
+
+def test_network_file_without_a_digest_is_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    told = {"original": SMALL, "surgery": None, "wnids": ["n1", "n2", "n3"]}
+    state = backbones.whole("alexnet", 3, width=0.02).state_dict()
+    save_file(state, path, metadata={"camloc": json.dumps(told)})
+    with pytest.raises(UserError, match="or an earlier version of camloc wrote it: its SHA-256"):
+        files.load(path)
+
+
+@pytest.mark.parametrize("told", ["{", "null", "[1]", "7", "[" * 100_000])
+def test_declaration_that_is_none_is_refused(tmp_path, told):
+    path = tmp_path / "weights.safetensors"
+    save_file({"weight": torch.zeros(2)}, path, metadata={"camloc": told})
+    with pytest.raises(UserError, match=r"^network file .*weights\.safetensors is broken \("):
+        files.load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"original": {"backbone": "alexnet", "width": 0.02, "dropout": None}}, "'gap'"),
+        ({"original": SMALL | {"backbone": "alexnett"}}, "unknown backbone 'alexnett'; did you"),
+        ({"surgery": {"cut": "features.11", "more": 1}}, "unexpected keyword argument 'more'"),
+        ({"surgery": {"cut": "features.11"}}, 'Missing key(s) in state_dict: "body.features.0.'),
+        ({"wnids": ["n1"]}, "size mismatch for classifier.6.weight: copying a param with shape"),
+        ({"told": {"camloc": 1}}, "'original'"),
+    ],
+)
+def test_declaration_of_another_network_is_refused(tmp_path, changes, message):
+    path = tmp_path / "weights.safetensors"
+    small(path, **changes)
+    start = f"network file {path} holds another network than it declares ("
+    with pytest.raises(UserError, match=f"^{re.escape(start)}.*{re.escape(message)}"):
+        files.load(path)
+
+
+def test_equal_networks_are_equal_files(tmp_path):
+    """Whatever order the format gives to mappings."""
+    network = files.from_declaration(SMALL, None, 3)
+    for i in range(9):
+        files.save(network, tmp_path / f"{i}.safetensors", {"original": SMALL, "surgery": None})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_networks_with_cams_are_those_that_end_in_global_pooling():
+    cut = build()
+    assert files.with_cams(cut, about(CUT)) is cut
+    whole = backbones.whole("googlenet", 3, width=0.0625)
+    assert files.with_cams(whole, about(None)) is None
+    uncut = files.with_cams(whole, about(None, gap="inception5b"))
+    assert isinstance(uncut, surgery.CamNetwork) and not uncut.training
