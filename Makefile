@@ -2,18 +2,21 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# What a person hands over is data: as these values are, make expands nothing in them, and recipes
-# take them from the environment ("$$STUDY"), so that the shell expands nothing either. Only leading
-# blanks are lost, and `make 'STUDY:=…'` is make's own language.
+# What a person hands over is data: make expands nothing in these values, and recipes take them from
+# the environment ("$$STUDY"), so that the shell expands nothing either. Only leading blanks are
+# lost, and `make 'STUDY:=…'` is make's own language.
 override STUDY := $(value STUDY)
 override A := $(value A)
 override B := $(value B)
 override FOLDER := $(value FOLDER)
 override PHOTOS := $(value PHOTOS)
 export STUDY A B FOLDER PHOTOS
+# Compiled code is kept: without it every stage would compile torch anew, which takes longer than all
+# else that it does at its start.
+unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen
-# Without bars, and without the start-up files of the person whose machine it is.
+# Without progress bars, and without the start-up files of the person whose machine it is.
 KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
 .PHONY: help setup repro test test-package test-notebooks compare pages publish lab notebooks lint bench cost clean
@@ -28,13 +31,13 @@ help: ## list the targets
 setup: | $(UV) ## install everything into .venv, as uv.lock pins it
 	$(UV) sync --frozen --quiet
 
-repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir its images
+repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir holds its images
 	$(if $(FOLDER),$(if $(STUDY),,$(error FOLDER needs STUDY=name, the study whose images are there)))
 	$(if $(STUDY),$(RUN) camloc use $(if $(FOLDER),"--folder=$$FOLDER") -- "$$STUDY")
 	$(RUN) camloc check --keys
 	$(RUN) dvc repro
 
-test: setup ## run all tests, the notebooks against their outputs among them
+test: setup ## run all tests, and the notebooks against their committed outputs
 	$(MAKE) --jobs=2 --output-sync=target test-package test-notebooks
 
 test-package: setup
@@ -44,40 +47,39 @@ test-notebooks: setup
 	rm -rf data/smoke
 	$(KERNELS) OMP_NUM_THREADS=1 $(RUN) pytest notebooks
 
-compare: setup ## one page of two revisions with their differences: A=commit, branch or experiment, B=…
+compare: setup ## write a page that compares two revisions: A=commit, branch or experiment, B=…
 	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))
 	$(RUN) camloc compare -- "$$A" "$$B"
 
 pages: setup ## open every page of the finished report in headless Chromium and check it
 	CAMLOC_REPORT=reports $(RUN) pytest tests/test_pages.py
 
-publish: setup ## put a finished run's results where the README quotes them; nothing else writes there
+publish: setup ## put a finished run's results into reports/published, which the README and docs quote
 	$(RUN) camloc publish
 
 lab: setup ## open JupyterLab on the notebooks
 	$(RUN) jupyter lab notebooks
 
-notebooks: setup ## run the notebooks on the smoke study and keep their outputs, for nbval
+notebooks: setup ## run the notebooks on the smoke study and keep their outputs for the tests
 	rm -rf data/smoke
-	$(RUN) camloc prepare
-	$(KERNELS) $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute \
-		--ExecutePreprocessor.record_timing=False --output-dir notebooks data/notebooks/*.ipynb
+	$(KERNELS) $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 lint: setup ## check style
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-bench: setup ## print the benchmarks, as ratios within one run, and read 12,000 damaged files; PHOTOS=dir for decoding real files
+bench: setup ## measure speed, and read thousands of damaged files; PHOTOS=dir decodes your own files
 	$(RUN) python benchmarks/throughput.py
 	$(RUN) python benchmarks/scaling.py
 	$(RUN) python benchmarks/input.py $(if $(PHOTOS),"--photos=$$PHOTOS")
 	$(RUN) python benchmarks/evaluation.py
 	$(RUN) python benchmarks/damaged.py
 
-cost: setup ## hours that a study takes on this machine, from measured rates: STUDY=name
+cost: setup ## measure how many hours a study takes on this machine: STUDY=name
 	$(if $(STUDY),,$(error cost needs STUDY=name, a study in params/))
 	$(RUN) python benchmarks/cost.py -- "$$STUDY"
 
-clean: ## remove what the pipeline wrote here; downloads, DVC's cache and the environment stay
+clean: ## remove what the pipeline wrote; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots figures summary.md)
-	rm -rf $(addprefix data/,notebooks manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds)
+	rm -rf $(addprefix data/,fingerprints manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds)

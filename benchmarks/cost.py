@@ -13,7 +13,7 @@ import torch
 
 from camloc.core import params
 from camloc.core.params import Params
-from camloc.data.loading import normalise
+from camloc.data.loading import standardise
 from camloc.training.precision import choose_device, choose_precision
 from throughput import STUDIES, build, calls_per_second, training_step
 
@@ -46,7 +46,7 @@ def hours(study: Params, name: str, device: torch.device) -> dict[str, float]:
 
     def classify() -> None:
         with torch.inference_mode():
-            network(normalise(pictures, device))
+            network(standardise(pictures, device))
 
     classified = batch * calls_per_second(classify, device, warm=1)
     return {

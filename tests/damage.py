@@ -1,6 +1,6 @@
 """Files of every format that people bring, whole, the ways to damage them, and their readers.
 
-In short they are read by tests/test_damaged_files.py, in full by benchmarks/damaged.py. A reader
+A few are read by tests/data/sources/test_damaged_files.py, many by benchmarks/damaged.py. A reader
 raises an `AssertionError` where what it read is wrong although the file holds a checksum.
 """
 
@@ -28,7 +28,6 @@ import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import save
-from test_official import BOXES, KIT_2012, LABELS, val, write_devkit, write_tar, write_val_boxes
 from torch import Tensor, nn
 
 from battery import OUT, Damage, Format
@@ -37,12 +36,13 @@ from camloc.core.errors import UserError
 from camloc.data.loading import Pictures
 from camloc.data.pictures import examine, read_picture
 from camloc.data.sources import ilsvrc, ilsvrc_official
-from camloc.data.sources.download import unpack_tar, unpack_zip
+from camloc.data.sources.download import unpack
 from camloc.exchange.score import score, score_maps
 from camloc.networks import backbones, surgery
 from camloc.networks import files as network_files_of
 from camloc.training.checkpoint import Checkpoint, State
 from made import annotation
+from official import BOXES, KIT_2012, LABELS, val, write_devkit, write_tar, write_val_boxes
 
 # Damage that any file may take
 
@@ -540,8 +540,8 @@ def tars() -> dict[str, bytes]:
     return {"plain.tar": plain, "packed.tar.gz": gzip.compress(plain, mtime=0)}
 
 
-def unpacking(unpack: Callable[[Path, Path], object]) -> Callable[[Path], None]:
-    return lambda path: unpack(path, path.parent / OUT)
+def unpacked(path: Path) -> None:
+    unpack([path], path.parent / OUT)
 
 
 TENCH = LABELS[1]
@@ -758,9 +758,9 @@ FORMATS = {
     "pth": Format(states, read_weights, (*ANY, torch_record, torch_record, torch_object)),
     "checkpoint": Format(checkpoint_files, read_checkpoint, ANY),
     "checkpoint again": Format(checkpoint_files, resume, (checkpoint_again,)),
-    "tar": Format(tars, unpacking(lambda path, out: unpack_tar([path], out)), TARS),
+    "tar": Format(tars, unpacked, TARS),
     "official": Format(official_files, read_official, TARS),
-    "zip": Format(zips, unpacking(unpack_zip), (*ANY, zip_record, zip_record, zip_member)),
+    "zip": Format(zips, unpacked, (*ANY, zip_record, zip_record, zip_member)),
     "xml": Format(xmls, read_xml, (*ANY, *TEXT, xml_start, xml_nested)),
     "csv": Format(tables, read_table, (*ANY, *TEXT), {"maps.npy": arrays()["maps.npy"]}),
     "devkit": Format(KIT.copy, read_kit_texts, (*ANY, *TEXT), {"truth.csv": KIT_TRUTH.encode()}),

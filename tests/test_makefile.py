@@ -33,18 +33,22 @@ def folder(tmp_path) -> Path:
     shutil.copy(ROOT / "Makefile", tmp_path)
     stub = tmp_path / "uv"
     note = "import json, sys; print(json.dumps(sys.argv[1:]), file=open('log', 'a'))"
-    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{note}" "$@"\n')
+    stub.write_text(f'#!/bin/sh\nexec {sys.executable} -S -c "{note}" "$@"\n')
     stub.chmod(0o755)
     return tmp_path
+
+
+def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    own = {"PATH": os.environ["PATH"], "HOME": str(folder)} | environment
+    command = ["make", *arguments, f"UV={folder}/uv"]
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> list[list[str]]:
     """What `make` had `uv` run, without `sync`; nothing else was made in the folder."""
     before = {path.name for path in folder.iterdir()} | {"log"}
     (folder / "log").unlink(missing_ok=True)
-    command = ["make", *arguments, f"UV={folder}/uv"]
-    own = {"PATH": os.environ["PATH"], "HOME": str(folder)} | environment
-    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
+    done = make(folder, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in folder.iterdir()} == before
     calls = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
@@ -52,25 +56,15 @@ def run(folder: Path, *arguments: str, **environment: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("given", HOSTILE)
-def test_study_and_folder_arrive_as_they_are(folder, given):
-    expected = ["camloc", "use", f"--folder={given}", "--", given]
-    assert run(folder, "repro", f"STUDY={given}", f"FOLDER={given}")[0] == expected
-    assert run(folder, "cost", f"STUDY={given}") == [["python", "benchmarks/cost.py", "--", given]]
-
-
-@pytest.mark.parametrize("given", HOSTILE)
-def test_revisions_and_photos_arrive_as_they_are(folder, given):
-    assert run(folder, "compare", f"A={given}", f"B={given}!") == [
-        ["camloc", "compare", "--", given, f"{given}!"]
-    ]
-    assert ["python", "benchmarks/input.py", f"--photos={given}"] in run(
-        folder, "bench", f"PHOTOS={given}"
-    )
-
-
-@pytest.mark.parametrize("given", HOSTILE)
-def test_environment_is_as_harmless_as_the_command_line(folder, given):
+def test_values_arrive_as_they_are(folder, given):
+    use = ["camloc", "use", f"--folder={given}", "--", given]
+    photos = ["python", "benchmarks/input.py", f"--photos={given}"]
+    compare = ["camloc", "compare", "--", given, f"{given}!"]
+    assert run(folder, "repro", f"STUDY={given}", f"FOLDER={given}")[0] == use
     assert run(folder, "repro", STUDY=given)[0] == ["camloc", "use", "--", given]
+    assert run(folder, "cost", f"STUDY={given}") == [["python", "benchmarks/cost.py", "--", given]]
+    assert run(folder, "compare", f"A={given}", f"B={given}!") == [compare]
+    assert photos in run(folder, "bench", f"PHOTOS={given}")
 
 
 def test_nothing_given_is_no_argument(folder):
@@ -87,6 +81,5 @@ def test_nothing_given_is_no_argument(folder):
     ],
 )
 def test_argument_that_is_missing_is_named(folder, arguments, message):
-    command = ["make", *arguments, f"UV={folder}/uv"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = make(folder, *arguments)
     assert done.returncode == 2 and message in done.stderr

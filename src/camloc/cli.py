@@ -9,6 +9,11 @@ from pathlib import Path
 
 from camloc.core.errors import UserError, printable
 
+# For checks that notebooks do not ask for, jsonschema would build grammars of web addresses and
+# durations: longer than all else that a stage loads to run its notebook. Without these it does not.
+for _unwanted in ("rfc3987_syntax", "isoduration"):
+    sys.modules.setdefault(_unwanted, None)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; of a `UserError` the message is printed, and its code is the exit code."""
@@ -42,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--keys", action="store_true", help="only its keys, and that DVC can run")
     check.set_defaults(command=_check)
     prepare = commands.add_parser(
-        "prepare", help="check, and copy the notebooks without outputs for the pipeline"
+        "prepare", help="check, and write what decides each stage's result"
     )
     prepare.set_defaults(command=_prepare)
     copies = commands.add_parser(
@@ -55,30 +60,30 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     render = commands.add_parser("render", help="render the executed notebooks to reports/")
     render.set_defaults(command=_render)
-    publish = commands.add_parser("publish", help="put the results where the README quotes them")
+    publish = commands.add_parser("publish", help="put the results where the docs quote them")
     publish.set_defaults(command=_publish)
     compare = commands.add_parser("compare", help="two revisions side by side, as a page")
     compare.add_argument("first", metavar="A", help="commit, branch, experiment or `workspace`")
-    compare.add_argument("second", metavar="B", help="the same; differences are B less A")
+    compare.add_argument("second", metavar="B", help="the same; differences are B − A")
     compare.set_defaults(command=_compare)
     use = commands.add_parser("use", help="take a ready-made study as params.yaml")
     use.add_argument("study", help="a name in params/, such as tiny-imagenet")
     use.add_argument("--folder", help="where its images are, for studies of a given folder")
     use.set_defaults(command=_use)
     score = commands.add_parser("score", help="errors of predictions that you bring")
-    score.add_argument("--truth", type=Path, required=True, help="CSV, see the README")
+    score.add_argument("--truth", type=Path, required=True, help="CSV, see docs/scoring.md")
     score.add_argument("--predictions", type=Path, required=True, help="CSV or devkit's text")
     score.add_argument("--images", type=Path, help="names in the order of the devkit's lines")
     score.add_argument("--blacklist", type=Path, help="images that count for classes alone")
-    score.add_argument("--classes", type=Path, help="every label, one a line; others are refused")
+    score.add_argument("--classes", type=Path, help="every label, one per line; others are refused")
     score.add_argument("--json", type=Path, help="also write the figures to this file")
     score.set_defaults(command=_score)
     maps = commands.add_parser("score-maps", help="scores of maps that you bring")
-    maps.add_argument("--truth", type=Path, required=True, help="CSV of boxes, see the README")
+    maps.add_argument("--truth", type=Path, required=True, help="CSV of boxes, see docs/scoring.md")
     maps.add_argument("--sizes", type=Path, required=True, help="CSV of image,width,height")
     maps.add_argument("--maps", type=Path, required=True, help=".npy (N, h, w), or a folder")
     maps.add_argument("--images", type=Path, help="names in the order of the array")
-    maps.add_argument("--masks", type=Path, help="folder of a .png an image, for PxAP")
+    maps.add_argument("--masks", type=Path, help="folder with one .png per image, for PxAP")
     maps.add_argument("--ignore", type=int, metavar="VALUE", help="of masks' pixels left out: 255")
     maps.add_argument("--json", type=Path, help="also write the figures to this file")
     maps.set_defaults(command=_score_maps)
@@ -132,11 +137,16 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from camloc.pipeline.checks import check
-    from camloc.pipeline.notebooks import strip_notebooks
+    from camloc.core.paths import repository_root
+    from camloc.pipeline import fingerprints
 
-    check(_params())
-    strip_notebooks()
+    params, root = _params(), repository_root()
+    if changed := fingerprints.changed(root, params):
+        from camloc.pipeline.checks import check
+
+        check(params)
+        fingerprints.write(root, params)
+        print(f"{len(changed)} stages have something new")
 
 
 def _copies(options: argparse.Namespace) -> None:

@@ -101,7 +101,11 @@ def test_missing_key_is_named(tmp_path, path, key):
         ("training__epochs", -1, "training.epochs: Input should be greater than or equal to 0"),
         ("training__optimizer", "adam", "training.optimizer: Input should be 'sgd' or 'adamw'"),
         ("boxes__threshold", 20, "boxes.threshold: Input should be less than or equal to 1"),
-        ("device", "gpu", "device: Input should be 'auto', 'cpu', 'cuda' or 'mps'"),
+        (
+            "machine__device",
+            "gpu",
+            "machine.device: Input should be 'auto', 'cpu', 'cuda' or 'mps'",
+        ),
         ("models__googlenet_gap__pool", "max", "models.googlenet-gap.pool: Input should be 'gap'"),
         ("models__googlenet_gap__convs", [1, "x"], "models.googlenet-gap.convs.1: Input should"),
     ],
@@ -187,6 +191,40 @@ def test_contradiction_is_named(tmp_path, changes, message):
     refused = refusal(tmp_path, **changes)
     assert refused.startswith(f"params.yaml: {message}")
     assert "\n" not in refused
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("device", "cpu"),
+        ("nodes", 2),
+        ("loading__workers", 4),
+        ("loading__memory_gb", 1.0),
+        ("training__compile", True),
+        ("finetune__checkpoint_minutes", 5.0),
+        ("models__googlenet_gap__training", {"compile": True}),
+    ],
+)
+def test_key_that_moved_says_where_to(tmp_path, key, value):
+    message = refusal(tmp_path, **{key: value})
+    assert message.endswith(": this key is in the section machine now") and "\n" not in message
+
+
+def test_key_that_is_gone_says_what_to_do(tmp_path):
+    assert refusal(tmp_path, loading__decode="device") == (
+        "params.yaml: loading.decode: this key is gone, pictures are decoded by processes "
+        "(machine.workers); leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["centre-box", "whole-image", "centre-gaussian", "heuristics-x", "backprop-vgg16"]
+)
+def test_name_of_another_row_is_no_networks(tmp_path, name):
+    line = {"backbone": "googlenet", "cut": "inception4d"}
+    assert refusal(tmp_path, **{f"models__{name}": line}).startswith(
+        f"params.yaml: {name!r} is a row of its own; whole-image, centre-box, centre-gaussian, "
+    )
 
 
 @pytest.mark.parametrize("word", ["a.pth", "path"])
@@ -296,11 +334,11 @@ def test_the_greatest_seed_seeds_all_generators():
         ("training.lr", float("nan"), "Input should be a finite number, not nan"),
         ("training.weight_decay", float("inf"), "Input should be a finite number, not inf"),
         ("training.label_smoothing", float("nan"), "Input should be a finite number, not nan"),
-        ("training.checkpoint_minutes", float("inf"), "Input should be a finite number, not inf"),
+        ("machine.checkpoint_minutes", float("inf"), "Input should be a finite number, not inf"),
         ("loading.size", 10**6, "Input should be less than or equal to 4096, not 1000000"),
         ("loading.resize", 40_000, "Input should be less than or equal to 4096, not 40000"),
-        ("loading.workers", 10**6, "Input should be less than or equal to 1024, not 1000000"),
-        ("loading.memory_gb", float("inf"), "Input should be a finite number, not inf"),
+        ("machine.workers", 10**6, "Input should be less than or equal to 1024, not 1000000"),
+        ("machine.memory_gb", float("inf"), "Input should be a finite number, not inf"),
         ("cams.saliency_cell", 10**6, "Input should be less than or equal to 4096, not 1000000"),
         ("cams.batch", 10**9, "Input should be less than or equal to 1048576"),
         (
@@ -309,10 +347,18 @@ def test_the_greatest_seed_seeds_all_generators():
             "Value error, must be a whole number from 1 to 65536, or all, not 1000",
         ),
         ("cams.top", float("nan"), "Value error, must be a whole number from 1 to 65536, or all,"),
-        ("devices", 0, "Value error, must be a whole number from 1 to 1024, or auto, not 0"),
-        ("devices", 10**6, "Value error, must be a whole number from 1 to 1024, or auto, not 1"),
+        (
+            "machine.devices",
+            0,
+            "Value error, must be a whole number from 1 to 1024, or auto, not 0",
+        ),
+        (
+            "machine.devices",
+            10**6,
+            "Value error, must be a whole number from 1 to 1024, or auto, not 1",
+        ),
         ("threads", "many", "Value error, must be a whole number from 1 to 1024, or auto, not 'm"),
-        ("nodes", 10**6, "Input should be less than or equal to 1024, not 1000000"),
+        ("machine.nodes", 10**6, "Input should be less than or equal to 1024, not 1000000"),
         ("data.train", 10**12, "Input should be less than or equal to 100000000"),
         ("boxes.threshold", float("nan"), "Input should be a finite number, not nan"),
         ("evaluate.iou", float("inf"), "Input should be a finite number, not inf"),
@@ -337,9 +383,7 @@ def test_number_that_no_study_has_is_named_with_its_bound(tmp_path, path, value,
 
 def test_network_whose_name_no_file_can_have_is_refused(tmp_path):
     message = refusal(tmp_path, originals={"n" * 101: {}, "googlenet": {}, "alexnet": {}})
-    assert message.endswith(
-        " names no network: use letters, digits, - and _, 100 at most; backprop-… is taken"
-    )
+    assert message.endswith(" names no network: use letters, digits, - and _, 100 at most")
 
 
 NINE = ", ".join(["*{0}"] * 9)

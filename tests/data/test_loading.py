@@ -27,7 +27,7 @@ from camloc.data.loading import (
     death_of_decoders_told,
     decode,
     evaluation_batches,
-    normalise,
+    standardise,
     training_batches,
 )
 from camloc.data.manifest import Manifest
@@ -427,9 +427,9 @@ def test_broken_picture_is_named_when_pictures_are_kept(manifest, tmp_path):
         Pictures(tmp_path, images, manifest.wnids, 10, memory_gb=1.0)
 
 
-def test_pictures_are_normalised_with_the_statistics_of_imagenet():
+def test_pictures_are_standardised_with_the_statistics_of_imagenet():
     """(255/255 - 0.485) / 0.229, (0 - 0.456) / 0.224 and (51/255 - 0.406) / 0.225."""
     picture = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1)
-    normal = normalise(picture, torch.device("cpu"))
+    normal = standardise(picture, torch.device("cpu"))
     assert normal.dtype == torch.float32
     assert normal.flatten().tolist() == pytest.approx([2.248908, -2.035714, -0.915556], abs=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from camloc.data.loading import UNLABELLED, normalise
+from camloc.data.loading import UNLABELLED, standardise
 from camloc.maps import store
 from camloc.maps.predict import stored_classes, write_predictions
 from camloc.maps.saliency import saliency_maps
@@ -101,7 +101,7 @@ def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2):
 
 def logits_of(network, batches):
     with torch.no_grad():
-        return network(normalise(torch.cat([pictures for pictures, _ in batches]), CPU))
+        return network(standardise(torch.cat([pictures for pictures, _ in batches]), CPU))
 
 
 def test_predictions_name_images_in_order_and_classes_by_wnid(network, batches, tmp_path):
@@ -136,7 +136,7 @@ def test_saliency_is_stored_for_the_same_classes(network, batches, tmp_path):
     maps = store.read_maps(tmp_path / "val", "backprop")
     wnids = store.read(tmp_path / "val")["wnid"].to_numpy().reshape(5, 3)
     classes = torch.tensor([[WNIDS.index(wnid) for wnid in row] for row in wnids])
-    x = normalise(torch.cat([pictures for pictures, _ in batches]), CPU)
+    x = standardise(torch.cat([pictures for pictures, _ in batches]), CPU)
     expected = saliency_maps(network, x, classes, cell=4).numpy()
     np.testing.assert_allclose(maps, expected, atol=1e-3)
 
@@ -166,7 +166,7 @@ def test_ten_crops_are_classified_by_their_mean_softmax_and_keep_a_map_each(netw
     assert maps.shape == (3, 3, 10, 3, 2)
     with torch.no_grad():
         for i in range(3):
-            x = normalise(crops[i], CPU)
+            x = standardise(crops[i], CPU)
             mean = network(x).softmax(1).mean(0)
             own = table[table["image"] == IMAGES[i]]
             best = int(mean.argmax())

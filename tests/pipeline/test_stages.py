@@ -6,37 +6,53 @@ import re
 import shutil
 import signal
 
-import pandas as pd
 import pytest
 
 from camloc.core import params
 from camloc.core.errors import Stopped, UserError
-from camloc.core.paths import Study, repository_root
+from camloc.core.params import Boxes, Evaluate, Model
+from camloc.core.paths import Study
 from camloc.data.manifest import Manifest, save_truth
-from camloc.evaluation import choices
-from camloc.evaluation.error_types import KINDS
+from camloc.evaluation.choices import DEVIATIONS
+from camloc.evaluation.error_types import ERROR_TYPES
+from camloc.evaluation.store import Evaluation
+from camloc.networks import backbones
+from camloc.pipeline.parameters import (
+    DataParameters,
+    EvaluateParameters,
+    MapsParameters,
+    ReportParameters,
+    SurgeryParameters,
+    TrainParameters,
+)
 from camloc.pipeline.stages import data, evaluate, maps, report, smoke, surgery, train
-from camloc.report import results
+from camloc.report.results import collect
 from camloc.training import loop
+from clone import ROOT
 
-SHAPES = {"source": "shapes", "train": 24, "val": 6, "test": 6}
-ROOT = repository_root()
-SMOKE = params.load(ROOT / "params" / "smoke.yaml")
-LOADING = SMOKE.loading.model_dump()
-ALONE = ("cpu", 1, 1)  # device, devices, nodes
+DECLARED = params.load(ROOT / "params" / "smoke.yaml")
+SHAPES = params.Shapes(source="shapes", train=24, val=6, test=6)
+SMALL = {"batch": 8, "epochs": 1}
+SMOKE = DECLARED.model_copy(
+    update={
+        "data": SHAPES,
+        "training": DECLARED.training.model_copy(update=SMALL),
+        "finetune": DECLARED.finetune.model_copy(update=SMALL),
+    }
+)
+DATA = DataParameters.of(SMOKE)
+GAP = EvaluateParameters.of(SMOKE, "googlenet-gap")
 
 
 def run_all(study: Study) -> None:
     """Every stage of the smoke study's whole network and of its GAP network."""
-    data.run(study, SHAPES, seed=1)
+    data.run(study, DATA)
     for name in ("googlenet", "googlenet-gap"):
-        declaration = SMOKE.network(name).model_dump()
         if name in SMOKE.models:
-            surgery.run(study, name, declaration, 1)
-        loop = SMOKE.training_of(name).model_dump() | {"batch": 8}
-        train.run(study, name, declaration, loop, LOADING, *ALONE, 1)
-        maps.run(study, name, SMOKE.cams.model_dump(), LOADING, *ALONE)
-        evaluate.run(study, name, {"threshold": 0.2}, {"split": "test", "iou": 0.5})
+            surgery.run(study, SurgeryParameters.of(SMOKE, name))
+        train.run(study, TrainParameters.of(SMOKE, name))
+        maps.run(study, MapsParameters.of(SMOKE, name))
+        evaluate.run(study, EvaluateParameters.of(SMOKE, name))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +69,7 @@ def test_same_seed_gives_the_same_weights_maps_and_errors(study, tmp_path):
         "networks/googlenet-gap/weights.safetensors",
         "predictions/googlenet-gap/test/cam.npy",
         "predictions/googlenet/val/backprop.npy",
-        "evaluation/googlenet-gap/errors.json",
+        "evaluation/googlenet-gap/images.parquet",
     ):
         assert (study.folder / path).read_bytes() == (again.folder / path).read_bytes(), path
 
@@ -63,8 +79,8 @@ def test_training_stopped_in_an_epoch_goes_on_to_the_same_weights(study, tmp_pat
     other, step, calls = Study(tmp_path), loop.Step.__call__, []
     for part in ("manifest", "pictures"):
         shutil.copytree(study.folder / part, tmp_path / part)
-    recipe = SMOKE.training_of("googlenet").model_dump() | {"batch": 8, "epochs": 2}
-    task = ("googlenet", SMOKE.network("googlenet").model_dump(), recipe, LOADING, *ALONE, 1)
+    given = TrainParameters.of(SMOKE, "googlenet")
+    given = given.model_copy(update={"training": given.training.model_copy(update={"epochs": 2})})
 
     def stopping(self, parts):
         calls.append(1)
@@ -72,14 +88,14 @@ def test_training_stopped_in_an_epoch_goes_on_to_the_same_weights(study, tmp_pat
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, parts)
 
-    train.run(other, *task)
+    train.run(other, given)
     expected = other.weights("googlenet").read_bytes()
     other.weights("googlenet").unlink()
     monkeypatch.setattr(loop.Step, "__call__", stopping)
     for place in ("epoch 1, step 2", "epoch 2, step 2"):
         with pytest.raises(Stopped, match=place):
-            train.run(other, *task)
-    train.run(other, *task)
+            train.run(other, given)
+    train.run(other, given)
     assert len(calls) == 6
     assert other.weights("googlenet").read_bytes() == expected
     assert not other.checkpoint("googlenet").exists()
@@ -100,35 +116,22 @@ def test_split_without_labels_gets_predictions_but_no_errors(study):
     manifest = Manifest.load(study.manifest)
     try:
         save_truth(study.truth, manifest.images.iloc[:0], manifest.boxes.iloc[:0])
-        rows = evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "val"})
+        found = evaluate.run(study, GAP)
     finally:
-        data.run(study, SHAPES, seed=1)
-    assert set(rows) == {"val"}
+        data.run(study, DATA)
+    assert set(found.percentages()) == {"val"}
     assert (study.predictions("googlenet-gap") / "test" / "cam.npy").is_file()
 
 
 def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
-    evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
-    networks = {name: SMOKE.network(name).model_dump() for name in ("googlenet", "googlenet-gap")}
-    made = report.run(study, "smoke", networks, {"split": "test"}, tmp_path)
+    evaluate.run(study, GAP)
+    given = ReportParameters.of(SMOKE)
+    results = report.run(study, given, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == ["googlenet", "backprop-googlenet", "googlenet-gap"]
-    assert made.images == 6
-    over = made.over_thresholds
-    assert over.loc["centre-gaussian", "MaxBoxAcc, tuned here"] > 0
-    # A box has no threshold to tune.
-    assert over.loc["whole-image", "MaxBoxAcc"] == over.loc["whole-image", "MaxBoxAcc, tuned here"]
-    assert set(made.differences.index) == {
-        "googlenet-gap − googlenet",
-        "googlenet-gap − backprop-googlenet",
-        "googlenet-gap − centre-box",
-    }
-    assert (made.anatomy[KINDS].sum(axis=1).round(6) == 100).all()
-    claims = {claim.number: claim for claim in made.claims}
-    assert claims[9].comparisons[0].images == claims[1].comparisons[-1].images == 6
-    assert claims[5].verdict == "cannot tell"  # googlenet-gmp was not run
+    assert metrics == results.metrics
     summary = (tmp_path / "summary.md").read_text()
-    assert "\n5. **cannot tell**: GAP localizes better than GMP." in summary
+    assert "\n5. **cannot tell**: GAP localizes better than GMP." in summary  # GMP was not run
     # The paper's top-1 error stands beside the row's name.
     assert re.search(r"\| GoogLeNet-GAP \(`googlenet-gap`\) +\| +35\.0 ", summary)
     assert str(tmp_path) not in summary
@@ -137,7 +140,8 @@ def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
 def test_failing_data_stage_leaves_the_earlier_manifest(study):
     before = (study.manifest / "dataset.json").read_bytes()
     with pytest.raises(UserError, match="too few"):
-        data.run(study, SHAPES | {"train": 3}, seed=1)
+        few = SHAPES.model_copy(update={"train": 3})
+        data.run(study, DATA.model_copy(update={"data": few}))
     assert (study.manifest / "dataset.json").read_bytes() == before
 
 
@@ -150,7 +154,7 @@ def test_failing_maps_stage_leaves_the_earlier_predictions(study):
     picture.write_bytes(whole[:100])
     try:
         with pytest.raises(UserError, match=picture.name):
-            maps.run(study, "googlenet-gap", SMOKE.cams.model_dump(), LOADING, *ALONE)
+            maps.run(study, MapsParameters.of(SMOKE, "googlenet-gap"))
     finally:
         picture.write_bytes(whole)
     assert earlier.read_bytes() == before
@@ -165,54 +169,67 @@ def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monke
     text = (ROOT / "params" / "smoke.yaml").read_text()
     declared.write_text(text)
     study = Study(tmp_path / smoke.FOLDER)
-    smoke.prepare(study, before="00_data")
+    smoke.parameters("data", None, study)
     (study.folder / "made").touch()
-    smoke.prepare(study, before="00_data")
+    smoke.parameters("data", None, study)
     assert (study.folder / "made").exists()
     declared.write_text(text.replace("seed: 1", "seed: 2"))
-    smoke.prepare(study, before="00_data")
+    smoke.parameters("data", None, study)
     assert not (study.folder / "made").exists()
 
 
-def test_evaluation_leaves_intervals_protocols_choices_and_the_submission(study):
-    evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
+def test_parameters_are_those_that_were_given_or_of_the_study_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    shutil.copy(ROOT / "params" / "demo.yaml", tmp_path / "params.yaml")
+    demo = params.load(tmp_path / "params.yaml")
+    given = TrainParameters.of(demo, "vgg16")
+    pipelines = Study(tmp_path / "data")
+    assert smoke.parameters("train", None, pipelines, "vgg16") == given
+    injected = json.loads(given.model_dump_json())
+    assert smoke.parameters("train", injected, pipelines) == given
+
+
+def test_evaluation_leaves_its_results_and_the_submission(study):
+    found = evaluate.run(study, GAP)
     folder = study.evaluation("googlenet-gap")
-    errors, spans, scores = (
-        json.loads((folder / f"{name}.json").read_text())
-        for name in ("errors", "intervals", "protocols")
-    )
-    lit = pd.read_parquet(folder / "test-googlenet-gap.parquet")
-    assert lit["object_cover"].between(0, 1).all() and lit["object_cover"].max() > 0
+    kept = Evaluation.load(folder)
+    assert kept.percentages() == found.percentages() and kept.wsol.keys() == {"val", "test"}
     rows = ["googlenet-gap", "heuristics-googlenet-gap", "heuristics-text-googlenet-gap"]
-    assert list(errors["test"]) == list(spans["test"]) == rows
-    for name, error in errors["test"]["googlenet-gap"].items():
-        low, high = spans["test"]["googlenet-gap"][name]
-        assert low <= error <= high
-    found = scores["test"]["googlenet-gap"]
-    assert set(found["held_out"]) == set(found["best"])
-    assert all(found["held_out"][name] <= found["best"][name] for name in found["best"])
-    assert 0 < found["pxap"] < 100  # against the masks of the withheld split
-    for name in ("best", "held_out"):
-        for score, (low, high) in found["intervals"][name].items():
-            assert low <= found[name][score] <= high
-    low, high = found["intervals"]["pxap"]
-    assert low < found["pxap"] < high
-    moved = pd.read_parquet(folder / "test-deviations.parquet")
-    assert list(moved.index) == ["this study", *choices.DEVIATIONS]
-    assert moved.loc["this study", "loc_err_top1 change"] == 0
+    assert list(kept.percentages()["test"]) == rows
+    assert 0 < kept.wsol["test"]["googlenet-gap"]["pxap"] < 100  # by the withheld split's masks
+    assert list(kept.choices["test"].index) == ["this study", *DEVIATIONS]
+    assert set(kept.images["error_type"].dropna()) <= set(ERROR_TYPES)
     lines = (folder / "test-submission.txt").read_text().splitlines()
     assert len(lines) == 6 and all(len(line.split()) == 25 for line in lines)
 
 
+def with_boxes(**options) -> EvaluateParameters:
+    return GAP.model_copy(update={"boxes": Boxes(**{"threshold": 0.2} | options)})
+
+
+def test_curves_over_thresholds_are_kept_where_only_the_threshold_changed(study, monkeypatch):
+    first = evaluate.run(study, GAP)
+    monkeypatch.setattr("camloc.evaluation.thresholds.curves", None)  # calling it would fail
+    monkeypatch.setattr("camloc.evaluation.thresholds.by_threshold", None)
+    other = evaluate.run(study, with_boxes(threshold=0.6))
+    assert other.wsol == json.loads(json.dumps(first.wsol))
+    assert not other.images.equals(first.images)
+    with pytest.raises(TypeError, match="not callable"):
+        evaluate.run(study, with_boxes(normalise="min-max"))
+    monkeypatch.undo()
+    evaluate.run(study, GAP)
+
+
 @pytest.mark.parametrize("rule", ["heuristic", "heuristic-text"])
-def test_rule_heuristic_sends_five_guesses_of_three_classes(study, rule):
+def test_rule_heuristic_sends_five_predictions_of_three_classes(study, rule):
     try:
-        options = {"threshold": 0.2, "rule": rule}
-        found = evaluate.run(study, "googlenet-gap", options, {"split": "test"})["test"]
+        found = evaluate.run(study, with_boxes(rule=rule)).percentages()["test"]
         submitted = study.evaluation("googlenet-gap") / "test-submission.txt"
         lines = [line.split() for line in submitted.read_text().splitlines()]
     finally:
-        evaluate.run(study, "googlenet-gap", {"threshold": 0.2}, {"split": "test"})
+        evaluate.run(study, GAP)
     name = rule.replace("heuristic", "heuristics")
     five, own = found[f"{name}-googlenet-gap"], found["googlenet-gap"]
     assert own["loc_err_top5"] == five["loc_err_top5"]
@@ -223,60 +240,62 @@ def test_rule_heuristic_sends_five_guesses_of_three_classes(study, rule):
         assert len({first, second, third}) == 3
 
 
-def test_weights_files_and_folders_are_found_from_the_repositorys_root(tmp_path, monkeypatch):
+def test_weights_files_and_folders_are_found_from_the_repositorys_root(
+    study, tmp_path, monkeypatch
+):
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
     asked = []
-    monkeypatch.setattr(train.networks, "whole", lambda *names, **keys: asked.append(keys))
+
+    def whole(*names, **keys):
+        asked.append((keys["weights"], keys["folder"]))
+        raise UserError("enough")
+
+    monkeypatch.setattr(backbones, "whole", whole)
     for weights in (
         "scratch",
         {"source": "torchvision", "folder": "offline"},
         {"source": "path", "path": "a.pth"},
     ):
-        declaration = params.Original(weights=weights).model_dump(mode="json")
-        train._original("alexnet", declaration, ["n01440764"])
-    assert [(keys["weights"], keys["folder"]) for keys in asked] == [
+        original = params.Original(weights=weights)
+        given = TrainParameters.of(SMOKE, "googlenet").model_copy(update={"original": original})
+        with pytest.raises(UserError, match="enough"):
+            train.work(study, given)
+    assert asked == [
         ("scratch", None),
         ("torchvision", tmp_path / "offline"),
         (tmp_path / "a.pth", None),
     ]
 
 
-def test_networks_that_differ_in_their_seed_alone_are_told_together():
-    line = SMOKE.models["googlenet-gap"].model_dump()
-    networks = {"a": line, "b": line | {"seed": 2}, "c": line | {"pool": "gmp"}, "d": {"gap": None}}
-    assert results.alike(networks, but="seed") == [["a", "b"]]
-
-
-def test_another_number_of_groups_is_a_line_among_the_choices(study, tmp_path):
-    """A second network, evaluated alike, declared with two groups: nothing moves."""
-    other = Study(tmp_path)
-    for part in ("manifest", "truth", "pictures", "predictions", "evaluation"):
-        shutil.copytree(study.folder / part, tmp_path / part)
-    copy = other.evaluation("two")
-    shutil.copytree(other.evaluation("googlenet-gap"), copy)
-    (copy / "test-deviations.parquet").unlink()
-    for split in ("val", "test"):
-        (copy / f"{split}-googlenet-gap.parquet").rename(copy / f"{split}-two.parquet")
-    errors = json.loads((copy / "errors.json").read_text())
-    renamed = {split: {"two": rows["googlenet-gap"]} for split, rows in errors.items()}
-    for file in ("errors", "intervals"):
-        (copy / f"{file}.json").write_text(json.dumps(renamed))
-    (copy / "protocols.json").write_text("{}")
-    line = SMOKE.models["googlenet-gap"].model_dump()
-    networks = {"googlenet-gap": line, "two": line | {"groups": 2}}
-    made = results.collect(other, networks, params.Evaluate(split="test"))
-    found = made.choices["googlenet-gap"]
-    assert list(found.index) == ["this study", *choices.DEVIATIONS, "2 groups (`two`)"]
-    assert found.loc["2 groups (`two`)", "loc_err_top1 change"] == 0
+def test_networks_that_differ_in_one_key_alone_are_told_together(study):
+    """A second network, evaluated alike, declared with two groups: nothing changes."""
+    evaluate.run(study, GAP)
+    shutil.copytree(study.predictions("googlenet-gap"), study.predictions("two"))
+    try:
+        evaluate.run(study, GAP.model_copy(update={"network": "two"}))
+        line = SMOKE.models["googlenet-gap"]
+        two = line.model_copy(update={"groups": 2})
+        networks: dict[str, Model] = {"googlenet-gap": line, "two": two}
+        results = collect(study, networks, Evaluate(split="test"))
+    finally:
+        shutil.rmtree(study.predictions("two"))
+        shutil.rmtree(study.evaluation("two"))
+    assert results.alike("groups") == [["googlenet-gap", "two"]]
+    assert results.alike("seed") == []
+    own, other = (results.errors().loc[name] for name in networks)
+    assert own.equals(other)
 
 
 def test_seed_of_a_line_overrules_the_studys(study, tmp_path):
     other = Study(tmp_path)
     shutil.copytree(study.folder / "networks" / "googlenet", tmp_path / "networks" / "googlenet")
-    line = SMOKE.network("googlenet-gap").model_dump()
-    first = surgery.run(other, "googlenet-gap", line, 1).classifier.weight
-    same = surgery.run(other, "googlenet-gap", line | {"seed": 1}, 5).classifier.weight
-    new = surgery.run(other, "googlenet-gap", line | {"seed": 2}, 1).classifier.weight
-    assert first.equal(same) and not first.equal(new)
+
+    def weights(seed: int, own: int | None):
+        line = SMOKE.models["googlenet-gap"].model_copy(update={"seed": own})
+        declared = SMOKE.model_copy(update={"seed": seed, "models": {"googlenet-gap": line}})
+        return surgery.run(other, SurgeryParameters.of(declared, "googlenet-gap")).classifier.weight
+
+    assert weights(1, None).equal(weights(5, own=1))
+    assert not weights(1, None).equal(weights(1, own=2))

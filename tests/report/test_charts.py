@@ -3,20 +3,28 @@
 import os
 import subprocess
 import sys
+from math import inf, nan
 
+import matplotlib
 import pandas as pd
 import pytest
+import seaborn
 
-from camloc.evaluation.error_types import KINDS
-from camloc.report import charts
-from camloc.report.claims import Claim, Comparison
+from camloc.evaluation.error_types import ERROR_TYPES
+from camloc.report import charts, figures
+from camloc.report.claims import Claim, Comparison, Effect, Verdict
 
-ROWS = {"a": {"x": 40.0}, "b": {"x": 30.0}, "c": {"y": 1.0}, "box": {"x": 50.0}}
-SPANS = {"a": {"x": (35.0, 46.0)}, "b": {"x": (28.0, 33.0)}}
+ERRORS = pd.DataFrame(
+    [[40.0, 35.0, 46.0, nan], [30.0, 28.0, 33.0, nan], [nan, nan, nan, 1.0], [50.0, nan, nan, nan]],
+    index=["a", "b", "c", "box"],
+    columns=pd.MultiIndex.from_tuples(
+        [("x", "percent"), ("x", "low"), ("x", "high"), ("y", "percent")]
+    ),
+)
 
 
 def test_rows_stand_best_on_top_with_their_intervals():
-    panel = charts.errors_of_rows(ROWS, SPANS, {"x": "top-1"}, lines=["box"]).axes[0]
+    panel = charts.errors_of_rows(ERRORS, {"x": "top-1"}, lines=["box", "not run"]).axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["a", "b"]  # upwards
     (bars,) = panel.collections
     ends = [sorted(part[:, 0]) for part in bars.get_segments()]
@@ -24,36 +32,54 @@ def test_rows_stand_best_on_top_with_their_intervals():
     assert panel.get_lines()[-1].get_xdata()[0] == 50
 
 
-def test_kinds_of_a_row_fill_its_bar():
-    table = pd.DataFrame([[25.0, 0, 0, 50, 0, 25]], index=["a"], columns=KINDS)
-    panel = charts.kinds_of_misses(table).axes[0]
+def test_error_types_of_a_row_fill_its_bar():
+    table = pd.DataFrame([[25.0, 0, 0, 50, 0, 25]], index=["a"], columns=ERROR_TYPES)
+    panel = charts.error_types(table).axes[0]
     assert sum(bar.get_width() for bar in panel.patches) == pytest.approx(100)
 
 
-def test_extent_is_in_percent_of_the_images_that_have_masks():
+def test_coverage_is_in_percent_of_the_images_that_have_masks():
     covers = pd.DataFrame({"object_cover": [0.2, 0.4, None], "part_cover": [0.5, 0.5, None]})
-    panel = charts.extent_of_maps({"a": covers, "b": pd.DataFrame()}).axes[0]
+    panel = charts.coverage({"a": covers, "b": pd.DataFrame()}).axes[0]
     assert panel.get_legend_handles_labels()[1] == ["a"]
     point = panel.get_lines()[0]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((30, 50))
 
 
-def test_extent_without_parts_is_of_the_object_alone():
+def test_coverage_without_parts_is_of_the_object_alone():
     covers = {row: pd.DataFrame({"object_cover": [0.2, 0.4]}) for row in ("a", "b")}
-    panel = charts.extent_of_maps(covers).axes[0]
+    panel = charts.coverage(covers).axes[0]
     assert panel.get_legend_handles_labels()[1] == ["a", "b"]
     assert panel.get_lines()[0].get_xdata()[0] == pytest.approx(30)
     assert panel.get_ylabel() == ""
 
 
 def test_every_measured_comparison_has_its_effect_and_the_range_it_is_claimed_in():
-    held = Comparison("less", -3.0, -4.0, -2.0, 10, 1, float("-inf"), 0)
-    unknown = Comparison("not run", float("nan"), float("nan"), float("nan"), 0, 1, 0, 1)
-    panel = charts.claims([Claim(5, "claims", "", [held, unknown])]).axes[0]
+    less = Comparison("less", (("a", "x"), ("b", "x")), -inf, 0)
+    effects = [Effect(less, -3.0, -4.0, -2.0, 10, 1), Effect(less, nan, nan, nan, 0, 1)]
+    panel = charts.claims([Verdict(Claim(5, "claims", "", [less]), effects)]).axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["5. less"]
     assert panel.get_lines()[0].get_xdata()[0] == -3
     (claimed,) = panel.patches
     assert claimed.get_x() + claimed.get_width() == 0
+
+
+def test_rows_are_told_apart_by_colour_however_many_they_are():
+    curve = pd.DataFrame(
+        {"threshold": [0.5], "loc_err_gt_known": [40.0], "low": 30.0, "high": 50.0}
+    )
+    panel = charts.by_threshold({str(i): curve for i in range(14)}, 0.2).axes[0]
+    assert len({line.get_color() for line in panel.get_lines()}) == 15  # and the chosen threshold
+
+
+def test_look_is_seaborns_but_for_the_exact_greys():
+    figures.set_theme()
+    ours = {key: matplotlib.rcParams[key] for key in figures.THEME}
+    seaborn.set_theme(style="whitegrid", palette="colorblind", rc={"legend.framealpha": 0})
+    greys = {key for key, value in ours.items() if value in (figures.INK, figures.GRID)}
+    assert seaborn.color_palette().as_hex() == figures.PALETTE
+    for key in ours.keys() - greys - {"axes.prop_cycle"}:
+        assert matplotlib.rcParams[key] == ours[key], key
 
 
 def test_threshold_that_was_chosen_is_marked():
@@ -76,7 +102,7 @@ def test_figures_do_not_follow_a_persons_matplotlibrc(tmp_path):
     lines = ["image.origin: lower", "text.usetex: True", "backend: TkAgg", "figure.dpi: 31"]
     (tmp_path / "matplotlibrc").write_text("\n".join(lines))
     script = (
-        "import matplotlib; from camloc import figures; figures.grid(1, 1); "
+        "import matplotlib; from camloc.report import figures; figures.grid(1, 1); "
         "print(matplotlib.get_backend(), *map(matplotlib.rcParams.get, "
         "('image.origin', 'text.usetex', 'figure.dpi')))"
     )

@@ -1,10 +1,13 @@
 """Verdicts on made errors whose answer is known."""
 
+from math import inf
+
 import numpy as np
 import pandas as pd
+import pytest
 
-from camloc.report import paper
-from camloc.report.claims import CANNOT_TELL, FAILS, HOLDS, Comparison, ledger
+from camloc.report import claims, paper
+from camloc.report.claims import CANNOT_TELL, CLAIMS, FAILS, HOLDS, Comparison, Effect
 
 EVERY = [*paper.TABLE_1, *paper.TABLE_2, "heuristics-googlenet-gap", "centre-box", "whole-image"]
 
@@ -20,12 +23,21 @@ def rows(**rates):
     return tables
 
 
-def verdicts(images):
-    return {claim.number: claim.verdict for claim in ledger(images)}
+def verdicts(measures):
+    return {verdict.claim.number: verdict.word for verdict in claims.verdicts(measures)}
 
 
-def test_every_claim_of_the_paper_is_in_the_ledger():
-    assert [claim.number for claim in ledger({})] == list(range(1, 12))
+def test_there_are_the_eleven_claims_of_the_paper():
+    assert [claim.number for claim in CLAIMS] == list(range(1, 12))
+
+
+def test_papers_own_table_bears_out_every_claim_on_localization():
+    for claim in (CLAIMS[number - 1] for number in (5, 7, 8, 9)):
+        for comparison in claim.comparisons:
+            (first, measure), (second, other) = comparison.difference
+            assert measure == other == "loc_err_top5"
+            points = paper.TABLE_2[first][1] - paper.TABLE_2[second][1]
+            assert comparison.least < points < comparison.most
 
 
 def test_study_without_rows_cannot_tell():
@@ -50,9 +62,9 @@ def test_claim_of_many_comparisons_fails_with_one_of_them():
 
 
 def test_claim_that_lacks_one_row_cannot_tell():
-    images = rows(googlenet_gap=0.3)
-    del images["nin"]
-    assert verdicts(images)[8] == CANNOT_TELL
+    measures = rows(googlenet_gap=0.3)
+    del measures["nin"]
+    assert verdicts(measures)[8] == CANNOT_TELL
 
 
 def test_little_cost_is_up_to_two_points():
@@ -66,22 +78,22 @@ def test_alexnet_suffers_most_if_its_cost_exceeds_each_other():
 
 
 def test_classes_point_at_their_objects_where_both_were_seen():
-    images = rows()
-    images["googlenet-gap"]["peak_on_own"] = np.where(np.arange(1000) < 100, 1.0, np.nan)
-    images["googlenet-gap"]["peak_on_other"] = np.where(np.arange(1000) < 100, 0.0, np.nan)
-    claim = ledger(images)[10]
-    assert claim.verdict == HOLDS
-    assert (claim.comparisons[0].effect, claim.comparisons[0].images) == (100, 100)
+    measures = rows()
+    measures["googlenet-gap"]["peak_on_own"] = np.where(np.arange(1000) < 100, 1.0, np.nan)
+    measures["googlenet-gap"]["peak_on_other"] = np.where(np.arange(1000) < 100, 0.0, np.nan)
+    verdict = claims.verdicts(measures)[10]
+    assert verdict.word == HOLDS
+    assert (verdict.effects[0].mean, verdict.effects[0].images) == (100, 100)
 
 
-def test_interval_that_touches_a_bound_is_no_verdict():
-    for low, high in ((-3.0, 0.0), (0.0, 3.0), (-1.0, 1.0)):
-        assert Comparison("", 0.0, low, high, 9, 1, -np.inf, 0).verdict == CANNOT_TELL
+@pytest.mark.parametrize(("low", "high"), [(-3.0, 0.0), (0.0, 3.0), (-1.0, 1.0)])
+def test_interval_that_touches_a_bound_is_no_verdict(low, high):
+    below_zero = Comparison("", (("a", "x"), ("b", "x")), -inf, 0)
+    assert Effect(below_zero, 0.0, low, high, 9, 1).verdict == CANNOT_TELL
 
 
 def test_rows_of_several_seeds_say_how_many():
-    images = rows(googlenet_gap=0.3)
-    found = {c.number: c for c in ledger(images, {"googlenet-gap": 3, "googlenet": 2})}
-    assert found[9].comparisons[0].seeds == 2  # the fewer of the two rows'
-    assert found[5].comparisons[0].seeds == 1
-    assert found[11].comparisons[0].seeds == 3
+    found = claims.verdicts(rows(googlenet_gap=0.3), {"googlenet-gap": 3, "googlenet": 2})
+    seeds = {verdict.claim.number: verdict.effects[0].seeds for verdict in found}
+    assert seeds[9] == 2  # the fewer of the two rows'
+    assert (seeds[5], seeds[11]) == (1, 3)

@@ -13,7 +13,8 @@ import pytest
 from dvc.repo import Repo
 
 from camloc import cli
-from camloc.report.compare import Revision, changed_params, differences
+from camloc.evaluation.store import IMAGES, Evaluation
+from camloc.report.compare import Revision, changed_params, differences, read_revision
 
 ERROR = "loc_err_top1"
 DVC = (sys.executable, "-m", "dvc")
@@ -192,12 +193,37 @@ def test_damaged_file_of_a_revision_is_named(repository, capsys, file, text, mes
     assert message in refusal(capsys, "HEAD", "workspace")
 
 
-def test_damaged_results_in_the_cache_are_named(repository, capsys):
+@pytest.fixture
+def evaluation(repository) -> Path:
+    """The folder of a network's evaluation in the working tree."""
     (repository / "params.yaml").write_text("models: {net: {}}\nevaluate: {split: test}\n")
-    path = repository / "data" / "evaluation" / "net" / "test-net.parquet"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"PAR1 and no more")
-    assert "data/evaluation/net/test-net.parquet is damaged" in refusal(capsys, "HEAD", "workspace")
+    folder = repository / "data" / "evaluation" / "net"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_results_image_by_image_are_those_of_every_row_on_the_reported_split(evaluation):
+    table = pd.DataFrame({"image": ["a", "b"], ERROR: [0.0, 1.0], "method": "cam"})
+    tables = [
+        table.assign(network="net", split="test"),
+        table.assign(network="net", split="test", method="backprop"),
+        table.assign(network="net", split="val"),
+    ]
+    Evaluation.of(tables, wsol={}).save(evaluation)
+    found = read_revision(evaluation.parents[2], "workspace").images
+    assert list(found) == ["net", "backprop-net"]
+    assert found["net"][ERROR].to_dict() == {"a": 0, "b": 1}
+
+
+def test_results_image_by_image_of_earlier_versions_are_left_out(evaluation):
+    pd.DataFrame({"image": ["a"], ERROR: [0.0]}).to_parquet(evaluation / "test-net.parquet")
+    assert read_revision(evaluation.parents[2], "workspace").images == {}
+
+
+def test_damaged_results_in_the_cache_are_named(evaluation, capsys):
+    (evaluation / IMAGES).write_bytes(b"PAR1 and no more")
+    message = f"data/evaluation/net/{IMAGES} is damaged"
+    assert message in refusal(capsys, "HEAD", "workspace")
 
 
 def test_sections_of_another_kind_are_compared_as_values(repository, capsys):

@@ -23,7 +23,7 @@ from camloc.boxes.paper import boxes_from_maps
 from camloc.core import params
 from camloc.core.paths import Study, repository_root
 from camloc.data.manifest import Manifest
-from camloc.maps import store
+from camloc.pipeline.parameters import DataParameters
 from camloc.pipeline.stages import data
 from camloc.report import explorer
 from camloc.report.compare import compare
@@ -40,7 +40,8 @@ EVIL = "<script>document.title = 'evil'</script> $x$ & co"
 def made_study(root: Path) -> None:
     """What the explorer needs of a study: pictures, one class with a nasty name, random maps."""
     study = Study(root / "data")
-    data.run(study, {"source": "shapes", "train": 24, "val": 6, "test": 12}, seed=1)
+    shapes = {"source": "shapes", "train": 24, "val": 6, "test": 12}
+    data.run(study, DataParameters(seed=1, data=shapes))
     dataset = study.manifest / "dataset.json"
     first = next(iter(Manifest.load(study.manifest).classes.values()))
     escaped = EVIL.replace('"', '\\"')
@@ -260,16 +261,13 @@ def test_pages_are_small_enough_to_be_read_anywhere(report):
         assert path.stat().st_size < limits.get(path.name, 6) * 1e6, path.name
 
 
-def test_explorer_takes_no_more_pictures_than_its_page_can_hold(tmp_path, monkeypatch):
+def test_explorer_takes_no_more_pictures_than_its_page_can_hold(tmp_path):
     """Photographs as noisy as can be, and maps of 56×56 of three rows: ILSVRC's worst case."""
     noise = np.random.default_rng(0).integers(0, 255, (375, 500, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "noise.png"), noise)
-    low = np.zeros((9, 6, 56, 56), np.float16)
-    monkeypatch.setattr(store, "read_maps", lambda folder, method: low)
     drawn = pd.DataFrame({"image": map(str, range(400)), "path": "noise.png"})
     manifest = Manifest("made", tmp_path, {}, drawn, drawn)
-    rows = [("row", tmp_path, "backprop")] * 3
-    pictures = explorer._affordable_pictures(manifest, drawn, rows)
+    pictures = explorer.affordable_pictures(manifest, drawn, [(56, 56)] * 3)
     maps = len(pictures) * 3 * 6 * 56 * 56 * 2 * 4 / 3
     assert 10 < len(pictures) < 300
     assert 0.9 * explorer.BUDGET < maps + sum(map(len, pictures.values())) <= explorer.BUDGET

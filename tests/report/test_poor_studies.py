@@ -9,19 +9,18 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from camloc.core.paths import Study, repository_root
 from camloc.data.manifest import Manifest, save_truth
-from camloc.evaluation.choices import DEVIATIONS
-from camloc.pipeline.stages import data, evaluate, report
-from camloc.report import results
+from camloc.pipeline.parameters import DataParameters, EvaluateParameters, ReportParameters
+from camloc.pipeline.stages import data, evaluate
 from made import store_random_maps
 
 ROOT = repository_root()
+SECTIONS = {"seed": 1, "boxes": {"threshold": 0.2}, "evaluate": {"split": "test"}}
+CUT = {"backbone": "googlenet", "cut": "inception4e"}
 NETWORKS = {
-    "googlenet": {},
-    "googlenet-gap": {"backbone": "googlenet", "pool": "gap"},
-    "googlenet-gmp": {"backbone": "googlenet", "pool": "gmp"},
+    "originals": {"googlenet": {}},
+    "models": {"googlenet-gap": CUT | {"pool": "gap"}, "googlenet-gmp": CUT | {"pool": "gmp"}},
 }
-BOXES = {"rule": "largest-component", "threshold": 0.2}
-EVALUATE = {"split": "test", "iou": 0.5}
+NAMES = ["googlenet", "googlenet-gap", "googlenet-gmp"]
 
 
 def whole(manifest: Manifest) -> Manifest:
@@ -50,14 +49,15 @@ def without_labels(manifest: Manifest) -> Manifest:
 def pictures(tmp_path_factory) -> Manifest:
     """Twenty test pictures."""
     study = Study(tmp_path_factory.mktemp("pictures"))
-    data.run(study, {"source": "shapes", "train": 24, "val": 12, "test": 20}, seed=1)
+    shapes = {"source": "shapes", "train": 24, "val": 12, "test": 20}
+    data.run(study, DataParameters(seed=1, data=shapes))
     return Manifest.load(study.manifest).with_truth(study.truth)
 
 
-def run_notebook(name: str, folder: Path, capsys) -> str:
+def run_notebook(name: str, folder: Path, given: dict, capsys) -> str:
     """What a notebook shows and prints of the study in `folder`."""
     shell, shown = InteractiveShell(), []
-    values = {"folder": str(folder), "reports": str(folder / "reports"), "study": "poor"}
+    values = {"folder": str(folder), "reports": str(folder / "reports"), "given": given}
     capsys.readouterr()
     for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells:
         if cell.cell_type == "code":
@@ -69,15 +69,14 @@ def run_notebook(name: str, folder: Path, capsys) -> str:
     return capsys.readouterr().out + "".join(shown)
 
 
-def make(folder: Path, manifest: Manifest, networks: list[str]) -> Study:
+def make(folder: Path, manifest: Manifest, networks: list[str]) -> None:
     """A study of the manifest, with random maps of the networks, evaluated."""
     study = Study(folder)
     manifest.save(study.manifest)
     save_truth(study.truth, manifest.images.iloc[:0], manifest.boxes.iloc[:0])
     for name in networks:
         store_random_maps(study, name, side=5)
-        evaluate.run(study, name, BOXES, EVALUATE)
-    return study
+        evaluate.run(study, EvaluateParameters(network=name, **SECTIONS))
 
 
 @pytest.mark.parametrize(
@@ -87,13 +86,13 @@ def make(folder: Path, manifest: Manifest, networks: list[str]) -> Study:
         (whole, [], ["no row localizes", "no picture holds several classes, or none has CAMs"]),
         (
             without_boxes_and_masks,
-            list(NETWORKS),
-            ["no row localizes", "Accuracy over all thresholds (%): this study has no such rows"],
+            NAMES,
+            ["no row localizes", "WSOL metrics (%): this study has no such rows"],
         ),
-        (of_one_class, list(NETWORKS), ["(1 class)", "no picture holds several classes"]),
+        (of_one_class, NAMES, ["(1 class)", "no picture holds several classes"]),
         (
             without_labels,
-            list(NETWORKS),
+            NAMES,
             ["On 0 test images", "No figure here: no network has maps of labelled pictures."],
         ),
     ],
@@ -102,7 +101,8 @@ def test_report_of_a_poor_study_says_what_is_missing(
     pictures, tmp_path, capsys, lacking, evaluated, said
 ):
     make(tmp_path, lacking(pictures), evaluated)
-    shown = run_notebook("05_report", tmp_path, capsys)
+    given = ReportParameters(study="poor", **SECTIONS, **NETWORKS).model_dump(mode="json")
+    shown = run_notebook("05_report", tmp_path, given, capsys)
     for text in said:
         assert text in shown
     assert (tmp_path / "reports" / "summary.md").is_file()
@@ -117,14 +117,7 @@ def test_report_of_a_poor_study_says_what_is_missing(
 )
 def test_evaluation_of_a_poor_study_says_what_is_missing(pictures, tmp_path, capsys, lacking, said):
     make(tmp_path, lacking(pictures), ["googlenet-gap"])
-    shown = run_notebook("04_evaluate", tmp_path, capsys)
+    given = EvaluateParameters(network="googlenet-gap", **SECTIONS).model_dump(mode="json")
+    shown = run_notebook("04_evaluate", tmp_path, given, capsys)
     assert said in shown
     assert shown.count("No figure here: googlenet-gap has no maps of test") == 2
-
-
-def test_choice_of_groups_that_was_not_run_is_no_line(pictures, tmp_path):
-    make(tmp_path, pictures, ["googlenet-gap"])
-    line = {"backbone": "googlenet", "pool": "gap"}
-    networks = {"googlenet-gap": line | {"groups": 1}, "two": line | {"groups": 2}}
-    made = results.collect(Study(tmp_path), networks, report.Evaluate(**EVALUATE))
-    assert list(made.choices["googlenet-gap"].index) == ["this study", *DEVIATIONS]

@@ -1,127 +1,101 @@
-"""What the pages are made of, without a browser: see `test_pages` for the pages themselves."""
+"""What follows from the tidy table of a study, and what is written of it."""
 
-import base64
-import re
-import shutil
+import json
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from small import results
 
-from camloc.boxes.predictions import Split
-from camloc.core import params
-from camloc.core.paths import Study, repository_root
-from camloc.data.manifest import Manifest
-from camloc.pipeline.provenance import provenance
-from camloc.pipeline.stages import data
-from camloc.report import figures, formatting, tables
-from camloc.report.claims import ledger
-from camloc.report.pages import Chapter, contents, render
+from camloc.core.params import Model
+from camloc.core.rows import Row
+from camloc.evaluation.choices import choice
+from camloc.report import summary, tables
+from camloc.report.claims import RULE
 
-ROOT = repository_root()
-
-
-def test_table_escapes_what_it_shows():
-    table = pd.DataFrame({"<b>": [1.25]}, index=pd.Index(["<script>"], name="a & b"))
-    html = formatting.show(table, "<i>").data
-    assert "<script>" not in html and "<b>" not in html and "<i>" not in html
-    assert "&lt;script&gt;" in html and "a &amp; b" in html and ">1.2<" in html
-
-
-def test_interval_of_a_table_is_not_broken_and_a_rows_name_stands_apart():
-    table = pd.DataFrame({"x": [5.0], "x interval": ["4.0 to 6.0"]}, index=["nin"])
-    html = formatting.show(table, "").data
-    assert '5.0 <span class="interval">(4.0 to 6.0)</span>' in html
-    assert "NIN <code>nin</code>" in html
-
-
-def test_table_without_rows_says_so_by_its_caption():
-    assert "Errors: this study has no such rows" in formatting.show(pd.DataFrame(), "Errors").data
-
-
-def test_verdicts_of_a_study_without_rows_say_what_was_not_measured():
-    html = tables.verdicts(ledger({})).data
-    assert html.count("<strong>Cannot tell</strong>") == 11
-    assert html.count("not measured in this study") == sum(len(c.comparisons) for c in ledger({}))
-
-
-def test_charts_follow_the_page_into_the_dark_and_pictures_do_not():
-    figure, panel = plt.subplots()
-    panel.set_xlabel("error", color=figures.INK)
-    html = figures.show(figure, "a chart", "caption", name="x").data
-    data = re.search(r"data:image/svg\+xml;base64,([^\"]+)", html).group(1)
-    svg = base64.b64decode(data).decode()
-    assert "prefers-color-scheme: dark" in svg and "var(--ink)" in svg
-    assert '<figure id="fig-x">' in html and 'alt="a chart"' in html
-    figure, panel = plt.subplots()
-    panel.imshow(np.zeros((2, 2)))
-    assert "data:image/png" in figures.show(figure, "a picture", "caption").data
-
-
-def test_equal_charts_are_equal_files():
-    def drawn() -> str:
-        figure, panel = plt.subplots()
-        panel.plot([1, 2], label="a")
-        panel.legend()
-        return figures.show(figure, "", "").data
-
-    assert drawn() == drawn()
-
-
-def test_index_lifts_the_tagged_cells_of_a_notebook():
-    def code(*outputs, tag):
-        return new_code_cell("", outputs=list(outputs), metadata={"tags": [tag]})
-
-    html = new_output("execute_result", {"text/html": '<a href="#fig-x">figure</a>'})
-    notebook = new_notebook(
-        cells=[
-            new_markdown_cell("## What is it?\n\nText."),
-            code(html, tag="index"),
-            code(new_output("stream", name="stdout", text="one\ntwo\n"), tag="finding"),
-        ]
-    )
-    chapter = Chapter("group", "Title", "05_report", notebook)
-    assert list(chapter.sections()) == [
-        {"heading": "What is it?", "html": '<a href="html/05_report.html#fig-x">figure</a>'}
-    ]
-    assert chapter.text("finding") == "one; two"
-    assert chapter.text("headline") == ""
+GAP, GMP = (Model(backbone="googlenet", cut="x", pool=pool) for pool in ("gap", "gmp"))
 
 
 @pytest.fixture
-def bare_study(tmp_path, monkeypatch):
-    """A study of which nothing but the data stage has run."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    shutil.copy(ROOT / "params" / "smoke.yaml", tmp_path / "params.yaml")
-    data.run(Study(tmp_path / "data"), {"source": "shapes", "train": 24, "val": 6, "test": 6}, 1)
-    (tmp_path / "reports").mkdir()
-    return tmp_path
+def study():
+    """Three networks, with all kinds of rows; two of them differ in their seed alone."""
+    networks = {"best": GAP, "again": GAP.model_copy(update={"seed": 2}), "max": GMP}
+    return results(
+        {
+            "best": {"loc_err_top1": [0, 0, 0, 1], "cls_err_top1": [0, 0, 0, 1]},
+            Row("best", "heuristics"): {"loc_err_top5": [0, 0, 0, 0]},
+            Row("best", "backprop"): {"loc_err_top1": [0, 0, 0, 0]},
+            "again": {"loc_err_top1": [1, 1, 0, 1]},
+            "max": {"object_cover": [0.5, 0.5, 0.5, 0.5]},
+            Row(None, "centre-box"): {"loc_err_gt_known": [1, 1, 1, 1]},
+        },
+        networks=networks,
+        sides={"again": 5, "best": 5, "max": 5},
+    )
 
 
-def test_study_that_has_not_run_renders_and_says_what_is_missing(bare_study):
-    smoke = params.load(bare_study / "params.yaml")
-    render(smoke)
-    index = (bare_study / "reports" / "index.html").read_text()
-    assert "The report has not run yet." in index
-    assert all(title in index for _, title, _ in contents(smoke))
-    explorer = (bare_study / "reports" / "html" / "explorer.html").read_text()
-    assert "Nothing to explore" in explorer
+def test_metrics_hold_the_networks_and_their_saliency_but_no_heuristic_or_baseline(study):
+    assert study.metrics == {
+        "best": {"cls_err_top1": 25.0, "loc_err_top1": 25.0},
+        "backprop-best": {"loc_err_top1": 0.0},
+        "again": {"loc_err_top1": 75.0},
+        "max": {},
+    }
 
 
-def test_result_says_on_which_machine_and_from_what_it_was_made():
-    found = provenance(ROOT)
-    assert "cores" in found["machine"] and "GiB" in found["machine"]
-    assert set(found["versions"]) >= {"python", "torch", "torchvision", "numpy"}
-    assert re.fullmatch(r"[0-9a-f]{10}[+?]?|(no|unknown) commit .*", found["commit"])
+def test_best_network_is_that_of_the_best_cams(study):
+    assert study.best == "best"
+    assert "backprop-best localizes best of 3 rows: 0.0 %" in study.headline
+    nothing = results({})
+    assert nothing.best is None and "no row localizes" in nothing.headline
 
 
-def test_study_of_pictures_of_one_class_has_no_figure_of_several(bare_study):
-    """Where every picture holds one class, there is nothing to show, and that is said."""
-    manifest = Manifest.load(bare_study / "data" / "manifest")
-    boxes = manifest.boxes.drop_duplicates("image")
-    lone = Manifest(manifest.source, manifest.root, manifest.classes, manifest.images, boxes)
-    assert figures.several_classes(Split(bare_study, lone, "val"), "cam", {}, 3) is None
-    assert 'id="fig-classes"' in figures.missing("none", "classes").data
+def test_networks_that_differ_in_one_key_are_found(study):
+    assert study.seeds == {"best": ["best", "again"]}
+    assert study.rivals == ["best", "max"]
+    assert tables.over_seeds(study).loc["best", "loc_err_top1 mean"] == 50
+    assert tables.over_seeds(study).loc["best", "loc_err_top1 deviation"] == pytest.approx(
+        1250**0.5
+    )
+
+
+def test_network_of_several_seeds_counts_by_the_mean_of_them():
+    study = results(
+        {
+            "googlenet-gap": {"loc_err_top5": [0, 0, 0, 0]},
+            "again": {"loc_err_top5": [1, 0, 0, 0]},
+            "googlenet": {"loc_err_top5": [1, 1, 1, 1]},
+        },
+        networks={"googlenet-gap": GAP, "again": GAP.model_copy(update={"seed": 2})},
+    )
+    (effect,) = study.verdicts[8].effects
+    assert (effect.mean, effect.seeds) == (pytest.approx(-87.5), 1)
+
+
+def test_another_number_of_groups_is_a_choice_if_it_was_run(study):
+    two = GAP.model_copy(update={"groups": 2})
+    changes = choice(*[study.measures()["best"]] * 2)
+    base = pd.DataFrame([changes], index=["this study"])
+    for name, rows in (("again", ["this study", "2 groups (`again`)"]), ("no", ["this study"])):
+        made = results(
+            {"best": {"loc_err_top1": [0, 1]}, "again": {"loc_err_top1": [0, 1]}},
+            networks={"best": GAP, name: two},
+            choices={"best": base},
+        )
+        assert list(tables.choices(made)["best"].index) == rows
+
+
+def test_summary_and_metrics_are_written(study, tmp_path):
+    summary.write(study, "a study", tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == study.metrics
+    text = (tmp_path / "summary.md").read_text()
+    assert text.startswith(
+        "# Results of the study `a study`\n\nData: made, 1 class; 4 test images."
+    )
+    assert " ".join(text.split()).count(RULE) == 1
+    assert "11. **cannot tell**: Maps of different classes" in text
+    assert "## Over training seeds" in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "metrics.json",
+        "plots",
+        "summary.md",
+    ]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camloc.boxes.geometry import whole_image_box
+from camloc.boxes.geometry import areas, intersections, whole_image_box
 
 AUTHORS_LEVELS = (20, 100, 110)  # of 255: 7.8, 39.2 and 43.1 % of the maximum
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 75]  # MATLAB's default, which the authors' maps were kept in
@@ -33,52 +33,68 @@ def authors_boxes(merged: NDArray, width: int, height: int) -> NDArray[np.int64]
         return whole_image_box(np.array([[width, height]]))
     gray = np.round(255 * (full / full.max()).clip(0, 1)).astype(np.uint8)
     gray = cv2.imdecode(cv2.imencode(".jpg", gray, _JPEG)[1], cv2.IMREAD_GRAYSCALE)
-    rectangles = [r for level in AUTHORS_LEVELS for r in _outlines(gray > level)]
-    kept = _without_overlaps(sorted(rectangles, key=lambda r: -r[2] * r[3]))
-    if not kept:
+    found = [box for level in AUTHORS_LEVELS for box in _outlines(gray > level)]
+    if not found:
         return whole_image_box(np.array([[width, height]]))
-    x, y, w, h = np.array(kept, dtype=np.int64).T
-    return np.stack(
-        [np.minimum(x, x + w), np.minimum(y, y + h), np.maximum(x, x + w), np.maximum(y, y + h)], 1
-    )
+    boxes = np.array(found)
+    boxes = _without_overlaps(boxes[np.argsort(-areas(boxes), kind="stable")])
+    start, end = boxes[:, :2], boxes[:, 2:] + 1
+    return np.concatenate([np.minimum(start, end), np.maximum(start, end)], axis=1)
+
+
+def largest_boxes(maps: NDArray, sizes: NDArray) -> NDArray[np.int64]:
+    """The largest of `authors_boxes` of each map (N, h, w), whose absolute values count.
+
+    Args:
+        sizes: width and height of each image, (N, 2).
+
+    Returns:
+        (N, 4).
+    """
+    return pairs(maps, sizes)[:, 0]
+
+
+def pairs(maps: NDArray, sizes: NDArray) -> NDArray[np.int64]:
+    """The first two of the authors' boxes of each map, (N, 2, 4), as their code submits them; one
+    twice if it is alone."""
+    found = np.zeros((len(maps), 2, 4), dtype=np.int64)
+    for i, (low, (width, height)) in enumerate(zip(maps, sizes, strict=True)):
+        boxes = authors_boxes(np.abs(low), width, height)
+        found[i] = boxes[[0, min(1, len(boxes) - 1)]]
+    return found
 
 
 def _outlines(mask: NDArray) -> list[tuple[int, int, int, int]]:
-    """x, y, width, height of every outline of the eroded mask, as `fromDT` and `getBBox` do."""
+    """The box of every outline of the eroded mask, as `fromDT` and `getBBox` have them; the last
+    corner of one at the far edges may lie before the first."""
     height, width = mask.shape
     if not mask.all():  # a full mask has no distance to anything and stays as it is
         distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         mask = np.floor(255 * distance / max(distance.max(), 1e-12) + 0.5) > 10
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    outlines = []
+    boxes = []
     for x, y, w, h in map(cv2.boundingRect, contours):
-        right, bottom = width - x - 5, height - y - 5
-        outlines.append((min(x, width - 5), min(y, height - 5), min(w, right), min(h, bottom)))
-    return outlines
+        left, top = min(x, width - 5), min(y, height - 5)
+        right, bottom = left + min(w, width - x - 5), top + min(h, height - y - 5)
+        boxes.append((left, top, right - 1, bottom - 1))
+    return boxes
 
 
-def _without_overlaps(rectangles: list[tuple]) -> list[tuple]:
+def _without_overlaps(boxes: NDArray) -> NDArray:
     """Drop what overlaps a larger one by over half of the larger's area, as `mergeBBox` does.
 
-    The rectangle after a dropped one is never looked at: the code erases while it counts.
+    The box after a dropped one is never looked at: the code erases while it counts.
     """
-    kept = list(rectangles)
+    area = areas(boxes)
+    half = (np.maximum(area[:, None], area) * 0.5).astype(np.int64)
+    overlap = intersections(boxes[:, None], boxes) > half
+    kept = list(range(len(boxes)))
     i = 0
     while i < len(kept):
         j = i + 1
         while j < len(kept):
-            if _overlap(kept[i], kept[j]) > int(max(_area(kept[i]), _area(kept[j])) * 0.5):
+            if overlap[kept[i], kept[j]]:
                 del kept[j]
             j += 1
         i += 1
-    return kept
-
-
-def _overlap(a: tuple, b: tuple) -> int:
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    return max(0, width) * max(0, height)
-
-
-def _area(rectangle: tuple) -> int:
-    return rectangle[2] * rectangle[3]
+    return boxes[kept]

@@ -1,33 +1,25 @@
 """Five predictions from three classes, as the paper's text has it and as the authors' code does."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from camloc.boxes.authors import authors_boxes
 from camloc.boxes.geometry import CORNERS
-from camloc.boxes.paper import boxes_from_maps
-from camloc.core.params import Boxes
+from camloc.boxes.paper import boxes_over_thresholds
+
+Pairs = Callable[[NDArray, NDArray], NDArray]  # maps (N, h, w), sizes (N, 2) give (N, 2, 4)
 
 
-def five_guesses(
-    guesses: pd.DataFrame, maps: Sequence[NDArray], pair_of: Callable[[NDArray, int, int], NDArray]
-) -> pd.DataFrame:
-    """Five guesses from three classes: both boxes of the first two, the first box of the third.
+def five_predictions(predictions: pd.DataFrame, maps: NDArray, pairs: Pairs) -> pd.DataFrame:
+    """Five predictions from three classes: two boxes of the first two, one of the third.
 
     Args:
-        guesses, maps: of `Split.guesses`.
-        pair_of: of a map and its image's width and height the two boxes (2, 4).
+        predictions, maps: of `Split.predictions`.
     """
-    first = guesses[guesses["rank"] <= 3]
-    pairs = [
-        pair_of(maps[i], w, h)
-        for i, w, h in zip(first.index, first["width"], first["height"], strict=True)
-    ]
-    boxes = np.array(pairs).reshape(-1, 2, 4)
+    first = predictions[predictions["rank"] <= 3]
+    boxes = pairs(maps[first.index], first[["width", "height"]].to_numpy())
     both = [
         first[["image", "wnid"]].assign(
             rank=2 * first["rank"] - 1 + second,
@@ -39,20 +31,8 @@ def five_guesses(
     return five[five["rank"] <= 5]
 
 
-def heuristics(options: Boxes) -> dict[str, Callable[[NDArray, int, int], NDArray]]:
-    """The heuristic as the authors' code has it and as their text does, by its rule: of a map and
-    its image's width and height the two boxes (2, 4)."""
-    return {"heuristic": authors_pair, "heuristic-text": partial(loose_and_tight, options)}
-
-
-def authors_pair(low: NDArray, width: int, height: int) -> NDArray:
-    """The first two of the authors' boxes, as their code submits them; one twice if it is alone."""
-    boxes = authors_boxes(np.abs(low), width, height)
-    return boxes[[0, min(1, len(boxes) - 1)]]
-
-
-def loose_and_tight(options: Boxes, low: NDArray, width: int, height: int) -> NDArray:
-    """A loose box and a tight one, as the paper's text has it; the third class keeps the loose."""
-    size = np.array([[width, height]])
-    pair = (boxes_from_maps(low[None], size, t) for t in (options.threshold, options.tight))
-    return np.concatenate(list(pair))
+def loose_and_tight(
+    thresholds: tuple[float, float], maps: NDArray, sizes: NDArray
+) -> NDArray[np.int64]:
+    """A loose box and a tight one of each map, (N, 2, 4), as the paper's text has it."""
+    return boxes_over_thresholds(maps, sizes, thresholds).swapaxes(0, 1)

@@ -1,100 +1,104 @@
 """The stored predictions of a split, with the box of each map."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from camloc.boxes.authors import authors_boxes
 from camloc.boxes.geometry import CORNERS
-from camloc.boxes.heuristic import five_guesses, heuristics
-from camloc.boxes.paper import boxes_from_maps
-from camloc.core.params import Boxes
+from camloc.boxes.heuristic import five_predictions
+from camloc.boxes.rule import Rule
 from camloc.data.manifest import Manifest
-from camloc.data.ten_crop import merge
+from camloc.data.masks import read_mask, read_parts
 from camloc.maps import store
+
+KEPT_MASKS = 1024  # of a split, in memory: each is read for every row's coverage and curves
 
 
 @dataclass(frozen=True)
 class Split:
-    """The stored results of one network on one split, and the truth beside them."""
+    """The stored predictions of one network on one split, and the ground truth beside them."""
 
     folder: Path
     manifest: Manifest
     name: str
 
-    @property
+    @cached_property
     def images(self) -> pd.DataFrame:
         return self.manifest.split(self.name)
 
-    @property
+    @cached_property
     def labels(self) -> pd.DataFrame:
+        """`image` and `wnid` of the images whose class is known."""
         images = self.images
         return images.loc[images["wnid"].notna(), ["image", "wnid"]].reset_index(drop=True)
+
+    @cached_property
+    def boxes(self) -> pd.DataFrame:
+        """The ground-truth boxes of each image's own class."""
+        return self.manifest.boxes.merge(self.labels, on=["image", "wnid"])
+
+    @cached_property
+    def masks(self) -> dict[str, Callable[[], NDArray[np.uint8]]]:
+        """What reads the mask, with its parts if it tells any, of each image that has one."""
+        manifest = self.manifest
+        read = lru_cache(KEPT_MASKS)(read_parts if manifest.masks_have_parts else read_mask)
+        masks = self.images.dropna(subset="mask")
+        return {
+            image: partial(read, manifest.root / mask)
+            for image, mask in zip(masks["image"], masks["mask"], strict=True)
+        }
 
     def stored(self, crops: int = 1) -> Path:
         """The folder of the predictions from so many crops."""
         return self.folder / (self.name if crops == 1 else f"{self.name}-ten-crop")
 
-    def guesses(
-        self, method: str, options: Boxes, images: Sequence[str] | None = None
-    ) -> tuple[pd.DataFrame, list[NDArray]]:
-        """The predictions that count, of the first five ranks or of a class that the image holds,
-        with the box of each one's map.
+    def predictions(
+        self, method: str, rule: Rule, images: Sequence[str] | None = None, ranks: int = 0
+    ) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+        """The predictions of the classes that an image holds, whatever their rank, with the box of
+        each one's map.
 
         Args:
             images: take those of these images only.
+            ranks: take the first so many predictions of each image, too.
 
         Returns:
             `image`, `rank`, `wnid`, `score`, `true` (whether its class is the image's), `width`,
-            `height` and the corners; and the maps (h, w), merged where they are of ten crops.
+            `height` and the corners; and the maps (N, h, w), merged where they are of ten crops.
         """
-        folder = self.stored(options.crops if method == "cam" else 1)
-        guesses = store.read(folder)
-        key = pd.MultiIndex.from_frame(guesses[["image", "wnid"]])
+        folder = self.stored(rule.crops(method))
+        predictions = store.read(folder)
+        key = pd.MultiIndex.from_frame(predictions[["image", "wnid"]])
         held = pd.MultiIndex.from_frame(self.manifest.boxes[["image", "wnid"]])
-        guesses["true"] = key.isin(pd.MultiIndex.from_frame(self.labels))
-        counts = (guesses["rank"] <= 5) | guesses["true"] | key.isin(held)
+        predictions["true"] = key.isin(pd.MultiIndex.from_frame(self.labels))
+        counts = (predictions["rank"] <= ranks) | predictions["true"] | key.isin(held)
         if images is not None:
-            counts &= guesses["image"].isin(images)
+            counts &= predictions["image"].isin(images)
         rows = np.flatnonzero(counts)
-        guesses = guesses.iloc[rows].reset_index(drop=True)
+        predictions = predictions.iloc[rows].reset_index(drop=True)
         maps = store.read_maps(folder, method)
-        flat = maps.reshape(-1, *maps.shape[2:])
-        whole = [one_map(flat[row], folder, options) for row in rows]
-        size = self.images.set_index("image")[["width", "height"]]
-        guesses[["width", "height"]] = size.loc[guesses["image"]].to_numpy()
-        sizes = guesses[["width", "height"]].to_numpy()
-        if options.rule in ("largest-component", "heuristic-text"):
-            guesses[CORNERS] = boxes_from_maps(np.stack(whole), sizes, options.threshold)
-        else:
-            boxes = [
-                authors_boxes(np.abs(m), w, h)[0] for m, (w, h) in zip(whole, sizes, strict=True)
-            ]
-            guesses[CORNERS] = np.array(boxes).reshape(-1, 4)
-        return guesses, whole
+        maps = rule.whole(maps.reshape(-1, *maps.shape[2:])[rows], folder)
+        sides = ["width", "height"]
+        size = self.images.set_index("image")[sides]
+        predictions[sides] = size.loc[predictions["image"]].to_numpy()
+        predictions[CORNERS] = rule.boxes(maps, predictions[sides].to_numpy())
+        return predictions, maps
 
-    def answers(self, options: Boxes) -> pd.DataFrame:
-        """The network's five guesses of each image by its CAMs, as a server would be sent them."""
-        guesses, maps = self.guesses("cam", options)
-        if pair_of := heuristics(options).get(options.rule):
-            return five_guesses(guesses, maps, pair_of)
-        return guesses[guesses["rank"] <= 5]
+    def answers(self, rule: Rule) -> pd.DataFrame:
+        """The network's five predictions of each image by its CAMs, as a server would be sent
+        them."""
+        predictions, maps = self.predictions("cam", rule, ranks=5)
+        if rule.pairs:
+            return five_predictions(predictions, maps, rule.pairs)
+        return predictions[predictions["rank"] <= 5]
 
 
-def places(guesses: pd.DataFrame) -> dict[tuple[str, str], int]:
-    """Which of the maps of `Split.guesses` is that of an image's class, by image and wnid."""
-    key = zip(guesses["image"], guesses["wnid"], strict=True)
-    return dict(zip(key, guesses.index, strict=True))
-
-
-def one_map(low: NDArray, folder: Path, options: Boxes) -> NDArray[np.float32]:
-    """A stored map as one (h, w), of its crops if there are several, its minimum at 0 if asked."""
-    low = low.astype(np.float32)
-    if low.ndim == 3:
-        side, size = store.read_crops(folder)
-        low = merge(low, side, size, absolute_sum=options.merge == "absolute-sum")
-    return low - low.min() if options.normalise == "min-max" else low
+def places(predictions: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Which of the maps of `Split.predictions` is that of a class, by image and wnid."""
+    key = zip(predictions["image"], predictions["wnid"], strict=True)
+    return dict(zip(key, predictions.index, strict=True))

@@ -45,6 +45,19 @@ def near_matches(word: str, known: Iterable[str]) -> str:
     return f"; known: {shown}{', …' if len(known) > 12 else ''}"
 
 
+def refuse(where: object, cases: Iterable, what: str, advice: str = "") -> None:
+    """End with the first three of the cases and the number of the others, if there are any.
+
+    Raises:
+        UserError: `<where> <what>: a, b, c (and 7 more); <advice>`.
+    """
+    cases = list(cases)
+    if cases:
+        shown = ", ".join(printable(str(case), 200) for case in cases[:3])
+        more = f" (and {len(cases) - 3} more)" if len(cases) > 3 else ""
+        raise UserError(f"{where} {what}: {shown}{more}{advice and f'; {advice}'}")
+
+
 @contextmanager
 def refusing(what: str, advice: str) -> Iterator[None]:
     """Turn whatever another library raises about a person's file into one message.

@@ -24,11 +24,19 @@ from pydantic import (
 
 from camloc.core.errors import UserError, near_matches, reason
 from camloc.core.files import read_text
+from camloc.core.rows import BASELINES, is_reserved
 from camloc.core.trees import read_tree, shown
 
 NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"  # in file names, commands and DVC's keys
 STUDY_NAME = r"\w[\w .-]{0,99}"  # of a folder, too
 PROBLEMS = 20  # that a message lists
+# Keys of earlier versions, by their last part.
+_MOVED = dict.fromkeys(
+    ("device", "devices", "nodes", "workers", "memory_gb", "compile", "checkpoint_minutes"),
+    "this key is in the section machine now",
+) | {
+    "decode": "this key is gone, pictures are decoded by processes (machine.workers); leave it out"
+}
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's RandomState, which pandas has, takes these
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[PositiveInt, Field(le=4_096)]  # of a picture, in pixels
@@ -116,21 +124,37 @@ class ILSVRC(Section):
     unpack_to: Place | None = None
 
 
-class Loading(Section):
-    """How pictures become batches; sides in pixels.
+Data = Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
 
-    JPEG files are decoded by `workers`, or on the device that trains. With `copies` each picture
-    is warped to `resize` once, and its copy is read from then on. A training picture that is
-    `unreadable` stops the training, or the next one takes its place.
+
+class Loading(Section):
+    """What networks see of pictures; sides in pixels.
+
+    With `copies` each picture is warped to `resize` once, and its copy is read from then on. A
+    training picture that is `unreadable` stops the training, or the next one takes its place.
     """
 
     size: Side
     resize: Side
-    workers: Processes = 0
-    memory_gb: Annotated[NonNegativeFloat, Field(le=10**6)] = 1.0
-    decode: Literal["workers", "device"] = "workers"
     unreadable: Literal["stop", "skip"] = "stop"
     copies: bool = False
+
+
+class Machine(Section):
+    """Where a study runs and at what pace: no result depends on it but for rounding, so an edit
+    here runs nothing again.
+
+    `device` is what computes, `devices` how many of each of the `nodes` (machines) do. Pictures are
+    decoded by so many `workers` (processes), and kept in memory up to `memory_gb`.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Annotated[int | Literal["auto"], _number_or("auto", 1_024)] = "auto"
+    nodes: Annotated[Processes, Field(gt=0)] = 1
+    workers: Processes = 0
+    memory_gb: Annotated[NonNegativeFloat, Field(le=10**6)] = 1.0
+    compile: bool = False
+    checkpoint_minutes: Annotated[PositiveFloat, Field(le=10_000)] = 10.0
 
 
 class Training(Section):
@@ -151,8 +175,6 @@ class Training(Section):
     label_smoothing: Fraction = 0.0
     precision: Literal["auto", "bf16", "fp16", "float32"] = "auto"
     accumulate: Batch = 1
-    compile: bool = False
-    checkpoint_minutes: Annotated[PositiveFloat, Field(le=10_000)] = 10.0
 
 
 class Weights(Section):
@@ -243,11 +265,9 @@ class Params(Section):
 
     study: str
     seed: Seed
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    devices: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
-    nodes: Annotated[Processes, Field(gt=0)]
+    machine: Machine
     threads: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
-    data: Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
+    data: Data
     loading: Loading
     training: Training
     finetune: Training
@@ -268,6 +288,11 @@ class Params(Section):
             near = near_matches(name, declared)
             raise UserError(f"params.yaml declares no network {name!r}{near}")
         return declared[name]
+
+    def seed_of(self, name: str) -> int:
+        """A network's own seed, or the study's."""
+        own = self.network(name).seed
+        return self.seed if own is None else own
 
     def training_of(self, name: str) -> Training:
         """How a network is trained: its section, with the declaration's own overrides."""
@@ -306,8 +331,6 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield "models: declare at least one"
     if params.loading.resize < params.loading.size:
         yield "loading.resize: must be at least loading.size, which is cropped from it"
-    if params.loading.decode == "device" and params.loading.unreadable == "skip":
-        yield "loading.unreadable: a device stops at such a picture; skip needs decode: workers"
     for name, model in params.models.items():
         if name in params.originals:
             yield f"models.{name}: an original has this name already"
@@ -323,9 +346,12 @@ def _contradictions(params: Params) -> Iterator[str]:
                 belongs = f"belongs to source {source}, not {weights.source}"
                 yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
     for name in networks:
-        if not re.fullmatch(NETWORK_NAME, name) or name.startswith("backprop-"):
-            rule = "use letters, digits, - and _, 100 at most; backprop-… is taken"
+        if not re.fullmatch(NETWORK_NAME, name):
+            rule = "use letters, digits, - and _, 100 at most"
             yield f"{shown(name)} names no network: {rule}"
+        elif is_reserved(name):
+            taken = f"{', '.join(BASELINES)}, backprop-… and heuristics-…"
+            yield f"{shown(name)} is a row of its own; {taken} are taken, choose another name"
     if params.data.source == "ilsvrc" and params.evaluate.split == "test":
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
     if params.data.source == "shapes" and params.cams.top != "all":
@@ -356,6 +382,8 @@ def _explain(problem: dict, top: type[Section] = Params) -> str:
     *parents, key = problem["loc"] or ("",)
     tags = parents[1:2] if parents[:1] == ["data"] else []  # pydantic names the source there
     where = ".".join(_name(part) for part in problem["loc"] if part not in tags)
+    if problem["type"] == "extra_forbidden" and key in _MOVED:
+        return f"{where}: {_MOVED[key]}"
     if problem["type"] == "extra_forbidden":
         return f"{where}: unknown key{near_matches(str(key), _fields_at(top, parents))}"
     if problem["type"] == "missing":

@@ -6,6 +6,8 @@ from pathlib import Path
 from camloc.core.errors import UserError
 
 FOLDER = "data"  # of the study that the pipeline runs
+EXECUTED = Path("reports") / "notebooks"
+FINGERPRINTS = Path(FOLDER) / "fingerprints"
 EVALUATED = ("val", "test")  # the splits that get predictions, maps and errors
 
 
@@ -81,6 +83,3 @@ class Study:
     def evaluation(self, name: str) -> Path:
         """Folder of a network's errors."""
         return self.folder / "evaluation" / name
-
-
-EXECUTED = Path("reports") / "notebooks"

@@ -6,7 +6,8 @@ number of a million digits. The parser's events tell all of that without buildin
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -31,6 +32,15 @@ _SHORT.maxlevel = 3
 def shown(value: object) -> str:
     """A value for a message: as Python writes it, and shortened where it is long."""
     return _SHORT.repr(value)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots; an empty mapping leaves nothing."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        whole = f"{prefix}{key}"
+        found |= flat(value, f"{whole}.") if isinstance(value, Mapping) else {whole: value}
+    return found
 
 
 def read_tree(text: str, name: str) -> dict:

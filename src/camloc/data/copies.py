@@ -8,7 +8,7 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from torchvision.transforms.v2.functional import to_pil_image
+from PIL import Image
 
 from camloc.core.errors import UserError, reason
 from camloc.core.files import replacing_file
@@ -66,7 +66,7 @@ def _copy(root: Path, folder: Path, path: str, *, side: int, skip: bool) -> bool
     if target.is_file():
         return True
     try:
-        picture = to_pil_image(decode(root / path, side))
+        picture = Image.fromarray(decode(root / path, side).movedim(0, -1).numpy())
     except UserError:
         if skip:
             return False

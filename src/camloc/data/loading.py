@@ -1,4 +1,4 @@
-"""Pictures from disk to batches: decoding, warping, cropping, normalising."""
+"""Pictures from disk to batches: decoding, warping, cropping, standardising."""
 
 import itertools
 import os
@@ -7,18 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
-from torchvision.io import ImageReadMode, decode_jpeg
-from torchvision.transforms.v2 import functional
 
-from camloc.core.errors import UserError, reason, refusing
-from camloc.core.params import Loading
+from camloc.core.errors import UserError, reason
+from camloc.core.params import Loading, Machine
 from camloc.core.processes import ALONE, Share
 from camloc.data.manifest import Manifest
 from camloc.data.pictures import read_picture
@@ -120,20 +119,6 @@ class Pictures(Dataset):
         self.kept = kept
 
 
-class Files(Pictures):
-    """The same as bytes, to be decoded on the device: items are the bytes (n,), the index of the
-    class, and the key."""
-
-    def __getitem__(self, key: "int | View") -> tuple[Tensor, int, "int | View"] | UserError:
-        i = key.image if isinstance(key, View) else key
-        try:
-            with refusing(f"image {self.path(i)} cannot be read", "replace or remove it"):
-                content = np.fromfile(self.path(i), np.uint8)
-        except UserError as error:
-            return error
-        return torch.from_numpy(content), int(self.labels[i]), key
-
-
 class View(NamedTuple):
     """What training sees of a picture: a crop of its square, perhaps mirrored."""
 
@@ -204,27 +189,21 @@ class Batches:
 
     Args:
         keys: what each batch holds.
-        device: where files are decoded, for pictures that are `Files`.
+        workers: processes that decode; 0 decodes in this one.
     """
 
     persistent = False  # whether the processes that decode stay until the next time
 
-    def __init__(
-        self,
-        pictures: Pictures,
-        keys: Iterable[Sequence],
-        loading: Loading,
-        device: torch.device | None = None,
-    ) -> None:
-        self.pictures, self.keys, self.device = pictures, keys, device
+    def __init__(self, pictures: Pictures, keys: Iterable[Sequence], workers: int) -> None:
+        self.pictures, self.keys = pictures, keys
         self.loader = DataLoader(
             pictures,
             batch_sampler=keys,
-            num_workers=loading.workers,
+            num_workers=workers,
             collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.persistent and loading.workers > 0,
-            prefetch_factor=PREFETCH if loading.workers else None,
+            persistent_workers=self.persistent and workers > 0,
+            prefetch_factor=PREFETCH if workers else None,
             worker_init_fn=_leave_group,
             # Its own, since it draws a number whenever it starts, also in the middle of an epoch.
             generator=torch.Generator(),
@@ -237,33 +216,8 @@ class Batches:
         for batch in self.loader:
             if isinstance(batch, UserError):
                 raise batch
-            pictures, labels, *keys = batch
-            if keys:
-                pictures = self._decoded(pictures, *keys)
+            pictures, labels = batch
             yield pictures, torch.tensor(labels)
-
-    def _decoded(self, files: list[Tensor], keys: Sequence) -> Tensor:
-        try:
-            pictures = decode_jpeg(files, ImageReadMode.RGB, device=self.device)
-        except RuntimeError:  # a PNG by the name of a JPEG, CMYK, a broken file
-            numbers = [key.image if isinstance(key, View) else key for key in keys]
-            pictures = [self._read(*one) for one in zip(files, numbers, strict=True)]
-        side = self.pictures.side
-        squares = [functional.resize(picture, [side, side], antialias=True) for picture in pictures]
-        views = [
-            key.of(square) if isinstance(key, View) else square
-            for key, square in zip(keys, squares, strict=True)
-        ]
-        return torch.stack(views)
-
-    def _read(self, file: Tensor, i: int) -> Tensor:
-        """A picture that the device may not decode (3, H, W), on the device."""
-        try:
-            return decode_jpeg(file, ImageReadMode.RGB, device=self.device)
-        except RuntimeError as error:
-            picture = _rgb(self.pictures.path(i)).to(self.device)
-            print(f"{self.pictures.path(i)} is decoded by Pillow ({reason(error)})", flush=True)
-            return picture
 
 
 class TrainingBatches(Batches):
@@ -284,29 +238,13 @@ class TrainingBatches(Batches):
 
 
 def decode(path: str | Path, side: int) -> Tensor:
-    """A picture as uint8 (3, side, side), warped to a square as the paper does.
+    """A picture as uint8 (3, side, side), channels last, warped to a square as the paper does.
 
     Raises:
         UserError: the file is missing, truncated or not an image.
     """
-    return functional.resize(_rgb(path), [side, side], antialias=True)
-
-
-def _rgb(path: str | Path) -> Tensor:
-    """A picture's pixels (3, H, W), in memory channels last."""
-    return torch.from_numpy(read_picture(path)).movedim(-1, 0)
-
-
-def check_decoder(loading: Loading, device: torch.device) -> None:
-    """Refuse decoding on a device that has no decoder.
-
-    Raises:
-        UserError: it is not CUDA.
-    """
-    if loading.decode == "device" and device.type != "cuda":
-        raise UserError(
-            f"params.yaml: loading.decode: device needs CUDA, not {device.type}; use workers"
-        )
+    picture = torch.from_numpy(read_picture(path))[None].movedim(-1, 1)  # (1, 3, H, W)
+    return functional.interpolate(picture, (side, side), mode="bilinear", antialias=True)[0]
 
 
 @contextmanager
@@ -323,7 +261,7 @@ def death_of_decoders_told() -> Iterator[None]:
             raise
         raise UserError(
             f"a process that decodes pictures died ({reason(error)}); where memory is short, "
-            "loading.workers in params.yaml needs less"
+            "machine.workers in params.yaml needs less"
         ) from None
 
 
@@ -333,17 +271,15 @@ def _leave_group(worker: int) -> None:
     os.setpgrp()
 
 
-def _collate(items: list) -> "list | UserError":
+def _collate(items: list) -> tuple[Tensor, list[int]] | UserError:
     """Items as a batch, pictures channels last and labels a list, since each tensor that changes
     process costs a meeting; in the place of a batch with an unreadable picture, what is wrong."""
     for item in items:
         if isinstance(item, UserError):
             return item
-    pictures, *others = (list(part) for part in zip(*items, strict=True))
-    if pictures[0].ndim > 1:  # not files, which differ in length
-        pictures = default_collate([picture.movedim(-3, -1) for picture in pictures])
-        pictures = pictures.movedim(-1, -3)
-    return [pictures, *others]
+    pictures, labels = zip(*items, strict=True)
+    stacked = default_collate([picture.movedim(-3, -1) for picture in pictures])
+    return stacked.movedim(-1, -3), list(labels)
 
 
 def training_batches(
@@ -352,7 +288,7 @@ def training_batches(
     batch: int,
     seed: int,
     *,
-    device: torch.device | None = None,
+    machine: Machine,
     share: Share = ALONE,
     parts: int = 1,
 ) -> TrainingBatches:
@@ -364,12 +300,15 @@ def training_batches(
     """
     images = manifest.split("train")
     keys = TrainingViews(len(images), batch, loading, seed, share, parts)
-    kind, keep = _kind(loading, loading.memory_gb)
-    skip = loading.unreadable == "skip"
-    pictures = kind(
-        manifest.root, images, manifest.wnids, loading.resize, memory_gb=keep, skip=skip
+    pictures = Pictures(
+        manifest.root,
+        images,
+        manifest.wnids,
+        loading.resize,
+        memory_gb=machine.memory_gb,
+        skip=loading.unreadable == "skip",
     )
-    return TrainingBatches(pictures, keys, loading, device)
+    return TrainingBatches(pictures, keys, machine.workers)
 
 
 def evaluation_batches(
@@ -378,41 +317,49 @@ def evaluation_batches(
     loading: Loading,
     batch: int,
     *,
-    memory_gb: float = 0.0,
-    device: torch.device | None = None,
+    machine: Machine,
+    keep: bool = False,
     share: Share = ALONE,
 ) -> Batches:
     """Batches of a split in the order of `manifest.split`: the whole picture, warped to `size`.
 
-    Nothing is cropped, so that a map covers the whole picture. Pictures that are read more than
-    once are kept in memory up to `memory_gb`.
+    Nothing is cropped, so that a map covers the whole picture. What is read more than once is to
+    be kept in memory (`keep`), up to `machine.memory_gb`.
     """
-    kind, keep = _kind(loading, memory_gb)
-    images = share.of(manifest.split(split), batch)
-    pictures = kind(manifest.root, images, manifest.wnids, loading.size, memory_gb=keep)
-    return Batches(pictures, _in_order(len(images), batch), loading, device)
+    memory_gb = machine.memory_gb if keep else 0.0
+    return _in_order(manifest, split, loading.size, batch, machine, share, memory_gb=memory_gb)
 
 
 def ten_crop_batches(
-    manifest: Manifest, split: str, loading: Loading, batch: int, *, share: Share = ALONE
+    manifest: Manifest,
+    split: str,
+    loading: Loading,
+    batch: int,
+    *,
+    machine: Machine,
+    share: Share = ALONE,
 ) -> Batches:
     """Batches of a split as ten crops of each warped square, uint8 (b, 10, 3, size, size)."""
+    crops = partial(ten_crops, size=loading.size)
+    return _in_order(manifest, split, loading.resize, batch, machine, share, transform=crops)
+
+
+def _in_order(
+    manifest: Manifest,
+    split: str,
+    side: int,
+    batch: int,
+    machine: Machine,
+    share: Share,
+    **options: Any,
+) -> Batches:
     images = share.of(manifest.split(split), batch)
-    transform = partial(ten_crops, size=loading.size)
-    pictures = Pictures(manifest.root, images, manifest.wnids, loading.resize, transform)
-    return Batches(pictures, _in_order(len(images), batch), loading)
+    pictures = Pictures(manifest.root, images, manifest.wnids, side, **options)
+    keys = [range(i, min(i + batch, len(images))) for i in range(0, len(images), batch)]
+    return Batches(pictures, keys, machine.workers)
 
 
-def _kind(loading: Loading, memory_gb: float) -> tuple[type[Pictures], float]:
-    """What reads the pictures, and how much of them is kept: files for the device are not."""
-    return (Files, -1.0) if loading.decode == "device" else (Pictures, memory_gb)
-
-
-def _in_order(count: int, batch: int) -> list[range]:
-    return [range(first, min(first + batch, count)) for first in range(0, count, batch)]
-
-
-def normalise(pictures: Tensor, device: torch.device) -> Tensor:
+def standardise(pictures: Tensor, device: torch.device) -> Tensor:
     """uint8 (B, 3, h, w) to float32 on the device, with ImageNet's mean 0 and deviation 1."""
     mean, std = _statistics(device)
     x = pictures.to(device, non_blocking=True).float()

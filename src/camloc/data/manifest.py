@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from camloc.core.errors import UserError, refusing
+from camloc.core.errors import UserError, refuse, refusing
 from camloc.core.files import read_text, replacing
 
 SPLITS = ("train", "val", "test")
@@ -95,7 +95,7 @@ class Manifest:
         return largest[columns].quantile([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
 
     def validate(self) -> "Manifest":
-        """Refuse tables that no later stage could use; the message names the first offender.
+        """Refuse tables that no later stage could use; the message lists the first three cases.
 
         Raises:
             UserError: as `validate_lists`; a box is outside its image.
@@ -108,10 +108,8 @@ class Manifest:
             | (merged["xmax"] >= merged["width"])
             | (merged["ymax"] >= merged["height"])
         )
-        _refuse(
-            merged[outside],
-            "has a box outside the image; inclusive pixels run from 0 to width - 1, height - 1",
-        )
+        limits = "inclusive pixels run from 0 to width - 1, height - 1"
+        self._refuse(merged[outside], f"has boxes outside their image ({limits})")
         return self
 
     def validate_lists(self) -> None:
@@ -122,23 +120,30 @@ class Manifest:
                 a class without a training image.
         """
         images, boxes = self.images, self.boxes
-        twice = images[images["image"].duplicated()]
-        paths = " and ".join(images.loc[images["image"].isin(twice["image"][:1]), "path"])
-        _refuse(twice, f"is listed twice, as {paths} (ids are file names without their ends)")
+        twice = images[images["image"].duplicated(keep=False)].sort_values("image", kind="stable")
+        self._refuse(twice, "lists images twice (ids are file names without their ends)")
         labelled = images[images["wnid"].notna()]
-        _refuse(labelled[~labelled["wnid"].isin(self.classes)], "has an unknown class")
-        _refuse(boxes[~boxes["wnid"].isin(self.classes)], "has a box of an unknown class")
+        unknown = ~labelled["wnid"].isin(self.classes)
+        self._refuse(labelled[unknown], "has images of an unknown class")
+        self._refuse(boxes[~boxes["wnid"].isin(self.classes)], "has boxes of an unknown class")
         merged = boxes.merge(images[["image", "path"]], on="image", how="left")
-        _refuse(merged[merged["path"].isna()], "has a box but is not among the images")
+        self._refuse(merged[merged["path"].isna()], "has boxes of images that are not listed")
         inverted = (merged["xmin"] > merged["xmax"]) | (merged["ymin"] > merged["ymax"])
-        _refuse(merged[inverted], "has an inverted box (xmin > xmax or ymin > ymax)")
+        self._refuse(merged[inverted], "has inverted boxes (xmin > xmax or ymin > ymax)")
         trained = set(images.loc[images["split"] == "train", "wnid"])
-        for wnid in self.wnids:
-            if wnid not in trained:
-                raise UserError(
-                    f"class {wnid} ({self.classes[wnid]}) has no training image in {self.root}; "
-                    "give it images or take it out of the class list"
-                )
+        without = [f"{wnid} ({self.classes[wnid]})" for wnid in self.wnids if wnid not in trained]
+        advice = "give them images or take them out of the class list"
+        refuse(self.root, without, "has no training image of", advice)
+
+    def _refuse(self, rows: pd.DataFrame, what: str) -> None:
+        """End with the first three of the rows, if there are any."""
+        shown = ["path", *BOX_COLUMNS[1:], "width", "height"]
+        cases = [
+            f"{row['image']} "
+            f"({', '.join(f'{name}={row[name]}' for name in shown if pd.notna(row.get(name)))})"
+            for row in rows.to_dict("records")
+        ]
+        refuse(self.root, cases, what)
 
     def withhold(self, split: str) -> tuple["Manifest", pd.DataFrame, pd.DataFrame]:
         """Take the labels, masks and boxes of a split out.
@@ -166,11 +171,9 @@ class Manifest:
         """
         labels = _read_table(folder / "labels.parquet").set_index("image")
         images = self.images.set_index("image")
-        if stray := sorted(set(labels.index) - set(images.index)):
-            raise UserError(
-                f"{folder} holds the truth of image {stray[0]} (and {len(stray) - 1} more), which "
-                "the manifest lacks: they come from different runs; make both again"
-            )
+        stray = sorted(set(labels.index) - set(images.index))
+        what = "holds the ground truth of images that the manifest lacks"
+        refuse(folder, stray, what, "they come from different runs: make both again")
         for column in labels:  # not DataFrame.update, which leaves the columns' dtypes to chance
             images.loc[labels.index, column] = labels[column]
         boxes = pd.concat([self.boxes, _read_table(folder / "boxes.parquet")], ignore_index=True)
@@ -270,13 +273,3 @@ def _made_by_the_data_stage(path: Path) -> Iterator[Path]:
         raise UserError(f"{path} is missing; {advice}")
     with refusing(f"{path} is damaged", advice):
         yield path
-
-
-def _refuse(rows: pd.DataFrame, why: str) -> None:
-    """End with the first of `rows`, if there are any."""
-    if len(rows):
-        first = rows.iloc[0]
-        shown = ["path", *BOX_COLUMNS[1:], "width", "height"]
-        row = ", ".join(f"{name}={first[name]}" for name in shown if pd.notna(first.get(name)))
-        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-        raise UserError(f"image {first['image']} {why}: {row}{more}")

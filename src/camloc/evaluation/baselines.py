@@ -1,19 +1,26 @@
-"""Image-independent baselines: boxes and a map that know nothing but the size of the image."""
+"""Image-independent baselines: boxes and a map that follow from the size of the image alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS, whole_image_box
 from camloc.boxes.paper import boxes_from_maps
 from camloc.boxes.predictions import Split
+from camloc.core.rows import BASELINES
 from camloc.data.manifest import Manifest
 from camloc.evaluation import wsol
-from camloc.evaluation.errors import GT_KNOWN, image_errors, outcomes
-from camloc.evaluation.rows import Row
-from camloc.evaluation.thresholds import Curves, boxes_on_the_square, curves, stacked
+from camloc.evaluation.errors import GT_KNOWN, score
+from camloc.evaluation.store import Evaluation
+from camloc.evaluation.thresholds import (
+    Curves,
+    boxes_on_the_square,
+    over_thresholds,
+    stacked,
+)
 
 
 def centre_box(sizes: NDArray) -> NDArray[np.int64]:
@@ -26,34 +33,48 @@ def centre_box(sizes: NDArray) -> NDArray[np.int64]:
     return np.concatenate([margin, sizes - 1 - margin], axis=1)
 
 
-BASELINES = {"whole-image": whole_image_box, "centre-box": centre_box}
-CENTRE_GAUSSIAN = "centre-gaussian"
+WHOLE, CENTRE, GAUSSIAN = BASELINES
+BOXES = {WHOLE: whole_image_box, CENTRE: centre_box}
 
 
-def baseline_curves(manifest: Manifest, name: str) -> dict[str, Curves]:
-    """The same of what looks at nothing: the centred Gaussian as a map, and single boxes."""
-    split = Split(Path(), manifest, name)  # nothing is read of any network
-    labels = split.labels.assign(true=True)
-    found = {CENTRE_GAUSSIAN: curves(split, labels, [centre_gaussian()] * len(labels))}
-    boxes = boxes_on_the_square(split, labels["image"].tolist())
-    square = np.array([[wsol.SIDE, wsol.SIDE]])
-    for name, rule in BASELINES.items():
-        hits = [wsol.box_hits(rule(square)[0], own) for own in boxes.values()]
-        found[name] = Curves(stacked(hits), wsol.PixelCounts())
-    return found
+def baselines(manifest: Manifest, splits: Sequence[str], iou: float) -> Evaluation:
+    """The GT-known errors and the WSOL metrics of the image-independent baselines."""
+    images, curves = [], {}
+    for name in splits:
+        split = Split(Path(), manifest, name)  # no network's predictions are read
+        images += _images(split, iou)
+        curves[name] = _curves(split)
+    return Evaluation.of(images, wsol=over_thresholds(curves))
 
 
-def baseline_rows(manifest: Manifest, split: str, iou: float) -> Iterator[Row]:
-    """GT-known errors of boxes that look at nothing but the image's size."""
-    images = manifest.split(split)
-    labels = images.loc[images["wnid"].notna()].reset_index(drop=True)
-    sizes = labels[["width", "height"]].to_numpy()
-    rules = BASELINES | {CENTRE_GAUSSIAN: gaussian_box}
-    for name, rule in rules.items():
-        guesses = labels[["image", "wnid"]].assign(rank=1)
-        guesses[CORNERS] = rule(sizes)
-        outcome = outcomes(guesses, labels, manifest.boxes, iou)
-        yield Row(name, image_errors(outcome, iou).filter(items=[GT_KNOWN]), outcome)
+def _images(split: Split, iou: float) -> Iterator[pd.DataFrame]:
+    images = split.images
+    labelled = images.loc[images["wnid"].notna()].reset_index(drop=True)
+    sizes = labelled[["width", "height"]].to_numpy()
+    for name, rule in (BOXES | {GAUSSIAN: gaussian_box}).items():
+        predictions = labelled[["image", "wnid"]].assign(rank=1)
+        predictions[CORNERS] = rule(sizes)
+        errors, outcome = score(split, predictions, iou)
+        table = outcome.merge(errors.filter(items=[GT_KNOWN]), left_on="image", right_index=True)
+        yield table.assign(network=None, method=name, split=split.name)
+
+
+def _curves(split: Split) -> dict[str, Curves]:
+    """The boxes of the centred Gaussian at each level, and single boxes, the same at every level;
+    pixels are those of the Gaussian."""
+    full, square = wsol.score_map(centre_gaussian()), np.array([[wsol.SIDE, wsol.SIDE]])
+    pixels = wsol.PixelCounts()
+    for image in split.labels["image"][split.labels["image"].isin(split.masks)]:
+        pixels.add(wsol.pixel_counts(full, split.masks[image]()))
+    levels = {GAUSSIAN: wsol.level_boxes(full)} | {n: box(square) for n, box in BOXES.items()}
+    truth = boxes_on_the_square(split).values()
+    return {
+        name: Curves(
+            stacked([wsol.box_hits(boxes, own) for own in truth]),
+            pixels if name == GAUSSIAN else wsol.PixelCounts(),
+        )
+        for name, boxes in levels.items()
+    }
 
 
 def gaussian_box(sizes: NDArray) -> NDArray[np.int64]:

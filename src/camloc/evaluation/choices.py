@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 
 from camloc.boxes.predictions import Split
-from camloc.core.params import Boxes
+from camloc.boxes.rule import Rule
 from camloc.evaluation.errors import score
 from camloc.evaluation.intervals import bootstrap
 
 # What the text of the paper and the released code do differently, one change at a time.
-DEVIATIONS = {
+DEVIATIONS: dict[str, dict] = {
     "threshold 7.8 %": {"threshold": 20 / 255},
     "min-max instead of max": {"normalise": "min-max"},
     "the authors' boxes": {"rule": "authors"},
@@ -19,8 +19,8 @@ DEVIATIONS = {
 }
 
 
-def deviations(split: Split, options: Boxes, iou: float) -> pd.DataFrame:
-    """What each choice of the evaluation moves, on one network's CAMs.
+def choices(split: Split, rule: Rule, iou: float) -> pd.DataFrame:
+    """What each choice of the evaluation changes, on one network's CAMs.
 
     Needs the maps of ten crops.
 
@@ -29,26 +29,26 @@ def deviations(split: Split, options: Boxes, iou: float) -> pd.DataFrame:
         `loc_err_… change` against the first row in points, and `… low` and `… high`, the 95 %
         intervals of both.
     """
-    lines, base = {}, None
+    rows, base = {}, None
     for name, change in ({"this study": {}} | DEVIATIONS).items():
-        guesses, _ = split.guesses("cam", options.model_copy(update=change))
-        errors = score(split, guesses, iou)[0].filter(like="loc_err")
+        predictions, _ = split.predictions("cam", rule.changed(**change))
+        errors = score(split, predictions, iou)[0].filter(like="loc_err")
         base = errors if base is None else base
-        lines[name] = choice(errors, base)
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("choice")
+        rows[name] = choice(errors, base)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("choice")
 
 
 def choice(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
-    """A line of `deviations`: localization errors in percent, and how they differ from the base.
+    """A row of `choices`: localization errors in percent, and how they differ from the base.
 
     Args:
         errors, base: of `camloc.evaluation.errors.image_errors`.
     """
-    line = {}
+    row = {}
     for name in errors.filter(like="loc_err"):
         values = 100 * errors[name]
         moved = values - 100 * base[name] if name in base else values * np.nan
         for title, each in ((name, values), (f"{name} change", moved)):
             low, high = bootstrap(each.to_numpy())
-            line |= {title: float(each.mean()), f"{title} low": low, f"{title} high": high}
-    return line
+            row |= {title: float(each.mean()), f"{title} low": low, f"{title} high": high}
+    return row

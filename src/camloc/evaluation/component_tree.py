@@ -14,7 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-SIDE = 224  # of the maps; known when this is compiled, divisions by it cost little
+from camloc.evaluation.wsol import SIDE  # known when this is compiled: divisions by it cost little
+
 _STRIDE = SIDE + 2  # a margin of one pixel all around spares outlines the test for the border
 # The eight neighbours, clockwise from the east.
 _ACROSS, _DOWN = np.array([1, 1, 0, -1, -1, -1, 0, 1]), np.array([0, 1, 1, 1, 0, -1, -1, -1])

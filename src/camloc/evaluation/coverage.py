@@ -1,81 +1,67 @@
-"""What a map lights: how much of its object, how many of its parts, and whose."""
-
-from collections.abc import Callable, Sequence
-from functools import partial
+"""What a map lights: the coverage of an object and of its parts, and the pointing game."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from camloc.boxes.geometry import CORNERS
 from camloc.boxes.paper import upsample
-from camloc.boxes.predictions import Split, places
-from camloc.data.masks import read_mask, read_parts
+from camloc.boxes.predictions import Split
+
+COVERAGE = ["object_cover", "part_cover", "peak_on_own", "peak_on_other"]
 
 
-def looked_at(
-    split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray], threshold: float
+def coverage(
+    split: Split, predictions: pd.DataFrame, maps: NDArray, threshold: float
 ) -> pd.DataFrame:
-    """What the maps light, by image (see `camloc.evaluation.coverage`).
+    """What the maps light, by image.
 
     Args:
-        guesses, maps: of `Split.guesses`.
+        predictions, maps: of `Split.predictions`.
         threshold: share of a map's maximum.
 
     Returns:
-        `object_cover` of the true class's map where the image has a mask, `part_cover` where that
-        tells parts; `peak_on_own` and `peak_on_other` where it holds boxes of several classes,
-        means over those of them whose maps are stored; an image without either has no row.
+        `object_cover` of the map of the image's class where the image has a mask, `part_cover`
+        where that tells parts; `peak_on_own` and `peak_on_other` where it holds boxes of several
+        classes, means over those of them whose maps are stored.
     """
-    place = places(guesses)
-    masks = masks_of(split, guesses["image"].unique())
-    boxes = split.manifest.boxes.groupby("image")
-    several = boxes.filter(lambda own: own["wnid"].nunique() > 1).groupby("image")
-    several = dict(list(several))
-    lines = {}
-    for image in split.images.dropna(subset="wnid").itertuples():
-        line = {}
-        if image.image in masks and (image.image, image.wnid) in place:
-            low = maps[place[image.image, image.wnid]]
-            line |= extent(low, masks[image.image](), threshold)
-            if not split.manifest.masks_have_parts:
-                del line["part_cover"]
-        if image.image in several:
-            line |= _peaks(image, several[image.image], place, maps)
-        if line:
-            lines[image.image] = line
-    return pd.DataFrame(list(lines.values()), index=pd.Index(list(lines), dtype=object))
+    masks = split.masks
+    true = predictions.loc[predictions["true"] & predictions["image"].isin(masks), "image"]
+    covered = {image: cover(maps[i], masks[image](), threshold) for i, image in true.items()}
+    table = pd.DataFrame.from_dict(covered, orient="index", columns=COVERAGE[:2])
+    if not split.manifest.masks_have_parts:
+        del table["part_cover"]
+    return table.join(_pointing_game(split, predictions, maps), how="outer")
 
 
-def _peaks(
-    image: tuple, boxes: pd.DataFrame, place: dict, maps: Sequence[NDArray]
-) -> dict[str, float]:
-    found = [
-        peaks(
-            maps[place[image.image, wnid]],
-            (image.width, image.height),
-            boxes.loc[boxes["wnid"] == wnid, CORNERS],
-            boxes.loc[boxes["wnid"] != wnid, CORNERS],
-        )
-        for wnid in boxes["wnid"].unique()
-        if (image.image, wnid) in place
-    ]
-    names = ["peak_on_own", "peak_on_other"]
-    return dict(zip(names, np.mean(found, axis=0), strict=True)) if found else {}
+def _pointing_game(split: Split, predictions: pd.DataFrame, maps: NDArray) -> pd.DataFrame:
+    """Whether the highest pixel of a map lies in a box of its own class, and in another class's;
+    by image, means over its classes."""
+    boxes = split.manifest.boxes
+    boxes = boxes[boxes["image"].isin(split.labels["image"])]
+    boxes = boxes[boxes.groupby("image")["wnid"].transform("nunique") > 1]
+    held = boxes[["image", "wnid"]].drop_duplicates()
+    peaks = predictions.reset_index(names="map").merge(held, on=["image", "wnid"])
+    sides = peaks[["map", "width", "height"]].to_numpy()
+    points = [highest_pixel(maps[i], width, height) for i, width, height in sides]
+    peaks[["x", "y"]] = np.array(points, dtype=np.int64).reshape(-1, 2)
+    pairs = peaks[["map", "image", "wnid", "x", "y"]].merge(
+        boxes, on="image", suffixes=("", "_box")
+    )
+    inside = pairs["x"].between(pairs["xmin"], pairs["xmax"])
+    inside &= pairs["y"].between(pairs["ymin"], pairs["ymax"])
+    own = pairs["wnid"] == pairs["wnid_box"]
+    hits = pd.DataFrame({"peak_on_own": inside & own, "peak_on_other": inside & ~own})
+    return hits.groupby(pairs["map"]).any().groupby(peaks.set_index("map")["image"]).mean()
 
 
-def masks_of(split: Split, images: Sequence[str]) -> dict[str, Callable[[], NDArray[np.uint8]]]:
-    """What reads the mask, with its parts if it tells any, of those of the images that have one."""
-    masks = split.images[split.images["image"].isin(images)].dropna(subset="mask")
-    manifest = split.manifest
-    read = read_parts if manifest.masks_have_parts else read_mask
-    return {
-        image: partial(read, manifest.root / mask)
-        for image, mask in zip(masks["image"], masks["mask"], strict=True)
-    }
+def highest_pixel(low: NDArray, width: int, height: int) -> tuple[int, int]:
+    """x and y of the highest pixel of a map (h, w) at the size of its image."""
+    full = upsample(low, width, height)
+    y, x = np.unravel_index(full.argmax(), full.shape)
+    return int(x), int(y)
 
 
-def extent(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> dict[str, float]:
+def cover(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> tuple[float, float]:
     """What is above a share of the map's maximum, against the masks of an object and its parts.
 
     Args:
@@ -84,34 +70,15 @@ def extent(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> dict[str,
         threshold: share of the maximum, 0 to 1.
 
     Returns:
-        `object_cover`, the share of the object's pixels that are above; `part_cover`, the share of
-        its parts of which at least half is. Both 0 where the map has no positive value.
+        The share of the object's pixels that are above, and the share of its parts of which at
+        least half is. Both 0 where the map has no positive value.
     """
     full = upsample(low, mask.shape[1], mask.shape[0])
     above = full > max(threshold * full.max(), 0)
-    inside = mask > 0
-    sizes = np.bincount(mask[inside], minlength=1)
-    lit = np.bincount(mask[inside & above], minlength=len(sizes))
+    sizes = np.bincount(mask.ravel(), minlength=2)[1:]
+    lit = np.bincount(mask[above], minlength=len(sizes) + 1)[1:]
     parts = sizes > 0
-    return {
-        "object_cover": lit.sum() / max(sizes.sum(), 1),
-        "part_cover": float(np.mean(lit[parts] >= 0.5 * sizes[parts])) if parts.any() else 0.0,
-    }
-
-
-def peaks(low: NDArray, size: tuple[int, int], own: NDArray, other: NDArray) -> tuple[bool, bool]:
-    """Whether the highest pixel of a map lies in a box of its own class, and in another class's.
-
-    Args:
-        low: map (h, w).
-        size: width and height of the image in pixels.
-        own, other: boxes (N, 4) in inclusive pixels.
-    """
-    full = upsample(low, *size)
-    y, x = np.unravel_index(full.argmax(), full.shape)
-
-    def holds(boxes: NDArray) -> bool:
-        xmin, ymin, xmax, ymax = np.asarray(boxes).T
-        return bool(((xmin <= x) & (x <= xmax) & (ymin <= y) & (y <= ymax)).any())
-
-    return holds(own), holds(other)
+    return (
+        lit.sum() / max(sizes.sum(), 1),
+        float(np.mean(lit[parts] >= 0.5 * sizes[parts])) if parts.any() else 0.0,
+    )

@@ -1,9 +1,9 @@
 """From boxes to errors, as the ILSVRC classification-with-localization task counts them.
 
 The rules are those of the ILSVRC devkit (`eval_clsloc.m`, `compute_overlap.m`): boxes are
-inclusive pixels and are not clipped to the image, a guess is right if it names a true class and,
-for localization, its box has an IoU of at least one half with any ground-truth box of that class;
-an image with several true classes counts as the mean over them.
+inclusive pixels and are not clipped to the image, a prediction is right if it names a true class
+and, for localization, its box has an IoU of at least one half with any ground-truth box of that
+class; an image with several true classes counts as the mean over them.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,13 +12,6 @@ import pandas as pd
 
 from camloc.boxes.geometry import CORNERS, iou
 from camloc.boxes.predictions import Split
-
-
-def score(split: Split, guesses: pd.DataFrame, iou: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Each image's errors, and the outcome that they follow from."""
-    outcome = outcomes(guesses, split.labels, split.manifest.boxes, iou)
-    return image_errors(outcome, iou), outcome
-
 
 NO_RANK = 2**31 - 1
 GT_KNOWN = "loc_err_gt_known"
@@ -32,39 +25,38 @@ ERRORS = {  # what they are called
 
 
 def outcomes(
-    guesses: pd.DataFrame, labels: pd.DataFrame, boxes: pd.DataFrame, threshold: float = 0.5
+    predictions: pd.DataFrame, labels: pd.DataFrame, boxes: pd.DataFrame, threshold: float = 0.5
 ) -> pd.DataFrame:
-    """What the guesses of each image are worth; every error follows from it.
+    """What the predictions of each image are worth; every error follows from it.
 
     Args:
-        guesses: `image`, `rank` (from 1, best first), `wnid` and the box, all images' guesses. A
-            class may be guessed several times, with a box each.
-        labels: `image` and `wnid` of the images that count, one row a true class.
-        boxes: the ground truth, `image`, `wnid` and the box, any number an image.
+        predictions: `image`, `rank` (from 1, best first), `wnid` and the box, of all images. A
+            class may be predicted several times, with a box each; those of other classes than the
+            image's change nothing and may be left out.
+        labels: `image` and `wnid` of the images that count, one row per true class.
+        boxes: the ground truth, `image`, `wnid` and the box, any number per image.
         threshold: the smallest IoU that counts as found.
 
     Returns:
-        For each row of `labels`: `image`, `wnid`; `cls_rank`, the rank of the first guess of the
-        true class; `loc_rank`, the rank of the first guess of the true class whose box meets the
-        threshold with any ground-truth box of that class; `NO_RANK` where there is none;
-        `gt_known_iou`, the best IoU of any guess of the true class, whatever its rank (NaN
-        without one); `has_box`, whether the image has a ground-truth box of its class.
+        For each row of `labels`: `image`, `wnid`; `cls_rank`, the rank of the first prediction of
+        the true class; `loc_rank`, that of the first whose box meets the threshold with any
+        ground-truth box of that class; `NO_RANK` where there is none; `gt_known_iou`, the best IoU
+        of any prediction of the true class, whatever its rank (NaN without one); `has_box`, whether
+        the image has a ground-truth box of its class.
     """
-    key = ["image", "wnid"]
-    labels = labels[key].reset_index(drop=True)
-    places = labels.assign(label=labels.index)  # merged on, so that rows are told apart by number
-    right = guesses.merge(places, on=key)
-    true = boxes.merge(places[[*key]], on=key)
-    pairs = right.merge(true, on=key, suffixes=("", "_true"))
+    result = labels[["image", "wnid"]].reset_index(drop=True)
+    key = result.assign(label=result.index)  # merged on, so that rows are told apart by number
+    right = predictions.merge(key, on=["image", "wnid"])
+    truth = boxes.merge(key, on=["image", "wnid"])[["label", *CORNERS]]
+    pairs = right.merge(truth, on="label", suffixes=("", "_true"))
     pairs["iou"] = iou(pairs[CORNERS], pairs[[f"{c}_true" for c in CORNERS]])
     found = pairs[pairs["iou"] >= threshold]
-    result = labels
-    result["cls_rank"] = right.groupby("label")["rank"].min()
-    result["loc_rank"] = found.groupby("label")["rank"].min()
+    ranks = {"cls_rank": right, "loc_rank": found}
+    for name, table in ranks.items():
+        first = table.groupby("label")["rank"].min()
+        result[name] = first.reindex(result.index, fill_value=NO_RANK).astype("int64")
     result["gt_known_iou"] = pairs.groupby("label")["iou"].max()
-    ranks = ["cls_rank", "loc_rank"]
-    result[ranks] = result[ranks].fillna(NO_RANK).astype("int64")
-    result["has_box"] = result.index.isin(true.merge(places, on=key)["label"])
+    result["has_box"] = result.index.isin(truth["label"])
     return result
 
 
@@ -78,14 +70,14 @@ def image_errors(
 
     Args:
         outcome: of `outcomes`, with the same threshold.
-        top: the numbers of guesses that are looked at.
+        top: the numbers of predictions that count.
         blacklist: images that count for classification alone.
 
     Returns:
-        A row an image: `cls_err_top…`, `loc_err_top…` and `loc_err_gt_known`; localization is NaN
-        where the image has no box of its class or is on the blacklist. Columns of which nothing
+        One row per image: `cls_err_top…`, `loc_err_top…` and `loc_err_gt_known`; localization is
+        NaN where the image has no box of its class or is on the blacklist. Columns of which nothing
         is known are left out: localization without any box, and GT-known where some image has no
-        guess of its true class, because nobody knows what the box of that class would be worth.
+        prediction of its true class: nobody knows what the box of that class would be worth.
     """
     boxed = outcome["has_box"] & ~outcome["image"].isin(blacklist)
     known = outcome["gt_known_iou"]
@@ -101,3 +93,9 @@ def image_errors(
 def percentages(errors: pd.DataFrame) -> dict[str, float]:
     """Errors in percent, by column, over the images that count for it."""
     return {name: 100 * float(mean) for name, mean in errors.mean().items()}
+
+
+def score(split: Split, predictions: pd.DataFrame, iou: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each image's errors, and the outcome that they follow from."""
+    outcome = outcomes(predictions, split.labels, split.manifest.boxes, iou)
+    return image_errors(outcome, iou), outcome

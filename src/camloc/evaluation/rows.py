@@ -1,96 +1,101 @@
 """From the stored maps of one network to its rows of the tables."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS
-from camloc.boxes.heuristic import five_guesses, heuristics
+from camloc.boxes.heuristic import five_predictions
 from camloc.boxes.predictions import Split
-from camloc.core.params import Boxes
-from camloc.evaluation import error_types
-from camloc.evaluation.coverage import looked_at
-from camloc.evaluation.errors import percentages, score
-from camloc.evaluation.thresholds import Curves, by_threshold, curves
+from camloc.boxes.rule import Rule
+from camloc.core.rows import OWN, Row
+from camloc.evaluation import error_types, thresholds
+from camloc.evaluation.choices import choices
+from camloc.evaluation.coverage import coverage
+from camloc.evaluation.errors import score
+from camloc.evaluation.store import Evaluation
 from camloc.maps import store
-from camloc.maps.store import row_name
 
-HEURISTICS = "heuristics"  # begins the rows of five guesses from three classes
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the tables on one split: `outcome` and `errors` have a line an image; where the row
-    has maps, `curves` and `by_threshold` are of those of the true classes."""
-
-    name: str
-    errors: pd.DataFrame
-    outcome: pd.DataFrame
-    curves: Curves | None = None
-    by_threshold: pd.DataFrame | None = None
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """The row's errors in percent."""
-        return percentages(self.errors)
+Located = tuple[pd.DataFrame, NDArray]  # of `Split.predictions`
 
 
-def evaluate_split(split: Split, network: str, options: Boxes, iou: float) -> Iterator[Row]:
-    """The rows of one network on one split: its classes, its CAMs and its saliency.
+def evaluate(
+    splits: Sequence[Split],
+    network: str,
+    rule: Rule,
+    iou: float,
+    earlier: Evaluation | None = None,
+    curves_key: str = "",
+) -> Evaluation:
+    """All that is stored of one network on its labelled splits, each held out for the other.
 
-    A network whose ten crops are stored is looked at closely, and has the heuristics' rows, too.
+    Curves over all thresholds cost most and do not depend on the rule's own threshold: those of an
+    earlier evaluation are taken where its key, which is not empty, is the same.
+    """
+    kept = earlier if earlier and curves_key and earlier.curves_key == curves_key else None
+    images, by_threshold, choices_of = [], [], {}
+    curves: dict[str, dict[str, thresholds.Curves]] = {split.name: {} for split in splits}
+    for split in splits:
+        for row, table, located in _rows(split, network, rule, iou):
+            key = {"network": row.network, "method": row.method, "split": split.name}
+            images.append(table.assign(**key))
+            if located and not kept:
+                curves[split.name][row.name] = thresholds.curves(split, *located)
+                by_threshold.append(thresholds.by_threshold(split, *located, iou).assign(**key))
+        if split.stored(10).is_dir():
+            choices_of[split.name] = choices(split, rule, iou)
+    found = Evaluation.of(
+        images,
+        by_threshold,
+        wsol=thresholds.over_thresholds(curves),
+        choices=choices_of,
+        curves_key=curves_key,
+    )
+    if kept:
+        found = dataclasses.replace(found, thresholds=kept.thresholds, wsol=kept.wsol)
+    return found
+
+
+def _rows(
+    split: Split, network: str, rule: Rule, iou: float
+) -> Iterator[tuple[Row, pd.DataFrame, Located | None]]:
+    """The rows of one network on one split: its classes, its CAMs and its saliency; one row per
+    image each, and the predictions and maps of those that have some.
+
+    A network whose ten crops are stored has the heuristics' rows, too.
     """
     methods = store.methods_of(split.stored())
-    if "cam" not in methods:  # the network classifies but has no map of its own
-        guesses = store.read(split.stored()).assign(**dict.fromkeys(CORNERS, 0))
-        errors, outcome = score(split, guesses, iou)
-        yield Row(network, errors.filter(like="cls_err"), outcome)
+    if OWN not in methods:  # the network classifies but has no map of its own
+        predictions = store.read(split.stored()).assign(**dict.fromkeys(CORNERS, 0))
+        errors, outcome = score(split, predictions, iou)
+        yield Row(network), _table(outcome, errors.filter(like="cls_err")), None
     for method in methods:
-        guesses, maps = split.guesses(method, options)
-        errors, outcome = score(split, guesses, iou)
-        if method != "cam":
+        predictions, maps = split.predictions(method, rule)
+        errors, outcome = score(split, predictions, iou)
+        if method != OWN:
             errors = errors.filter(like="loc_err")
-        elif pair_of := heuristics(options).get(options.rule):
-            five, _ = score(split, five_guesses(guesses, maps, pair_of), iou)
+        elif rule.pairs:
+            five, _ = score(split, five_predictions(predictions, maps, rule.pairs), iou)
             errors["loc_err_top5"] = five["loc_err_top5"]
-        outcome = _with_kinds(split, guesses, outcome, iou)
-        lit = looked_at(split, guesses, maps, options.threshold)
-        outcome = outcome.merge(lit, left_on="image", right_index=True, how="left")
-        yield Row(
-            row_name(network, method),
-            errors,
+        table = _table(
             outcome,
-            curves(split, guesses, maps),
-            by_threshold(split, guesses, maps, iou),
+            errors,
+            coverage(split, predictions, maps, rule.threshold),
+            error_types.error_types(predictions, split.boxes, iou),
+            error_types.sizes(split.images, split.boxes),
         )
-        if method == "cam" and split.stored(10).is_dir():
-            yield from _heuristics(split, network, guesses, maps, options, iou)
+        yield Row(network, method), table, (predictions, maps)
+        if method == OWN and split.stored(10).is_dir():
+            for heuristic, pairs in rule.heuristics.items():
+                errors, outcome = score(split, five_predictions(predictions, maps, pairs), iou)
+                table = _table(outcome, errors.filter(items=["loc_err_top5"]))
+                yield Row(network, heuristic), table, None
 
 
-def _with_kinds(
-    split: Split, guesses: pd.DataFrame, outcome: pd.DataFrame, iou: float
-) -> pd.DataFrame:
-    """The outcomes, with the kind of each image's miss and the size of its object."""
-    boxes = split.manifest.boxes
-    kinds = error_types.kinds(guesses, split.labels, boxes, iou)
-    own = boxes.merge(split.labels, on=["image", "wnid"])
-    sizes = error_types.sizes(split.images, own).rename("size").astype(str)
-    outcome = outcome.merge(kinds, on="image", how="left")
-    return outcome.merge(sizes, left_on="image", right_index=True, how="left")
-
-
-def _heuristics(
-    split: Split,
-    network: str,
-    guesses: pd.DataFrame,
-    maps: list[NDArray],
-    options: Boxes,
-    iou: float,
-) -> Iterator[Row]:
-    """Rows of five guesses from three classes, as the code has them and as the text does."""
-    for rule, pair_of in heuristics(options).items():
-        errors, outcome = score(split, five_guesses(guesses, maps, pair_of), iou)
-        name = f"{rule.replace('heuristic', HEURISTICS)}-{network}"
-        yield Row(name, errors.filter(items=["loc_err_top5"]), outcome)
+def _table(outcome: pd.DataFrame, *more: pd.DataFrame | pd.Series) -> pd.DataFrame:
+    """The outcomes, with what is known of each image, by image, beside them."""
+    for table in more:
+        outcome = outcome.merge(table, left_on="image", right_index=True, how="left")
+    return outcome

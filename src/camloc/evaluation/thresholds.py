@@ -1,6 +1,5 @@
 """Maps over all thresholds."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,13 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from camloc.boxes.geometry import CORNERS
-from camloc.boxes.paper import boxes_from_maps
+from camloc.boxes.geometry import CORNERS, iou
+from camloc.boxes.paper import boxes_over_thresholds
 from camloc.boxes.predictions import Split
 from camloc.evaluation import wsol
-from camloc.evaluation.coverage import masks_of
-from camloc.evaluation.errors import GT_KNOWN, percentages, score
-from camloc.evaluation.intervals import intervals
+from camloc.evaluation.errors import GT_KNOWN
+from camloc.evaluation.intervals import bootstrap
 
 THRESHOLDS = (np.arange(20) / 20).tolist()  # at which the paper's rule is shown
 
@@ -29,39 +27,44 @@ class Curves:
 
 
 def by_threshold(
-    split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray], iou: float
+    split: Split, predictions: pd.DataFrame, maps: NDArray, iou_threshold: float
 ) -> pd.DataFrame:
     """The paper's rule at other thresholds: `threshold`, `loc_err_gt_known` in percent and its 95 %
-    interval, `low` and `high`.
+    interval, `low` and `high`; no row where that error is not known (see
+    `camloc.evaluation.errors.image_errors`).
 
     Args:
-        guesses, maps: of `Split.guesses`.
+        predictions, maps: of `Split.predictions`.
     """
-    true = guesses[guesses["true"]].copy()
-    low = np.array([maps[i] for i in true.index])
-    lines = {}
-    for threshold in THRESHOLDS:
-        true[CORNERS] = boxes_from_maps(low, true[["width", "height"]].to_numpy(), threshold)
-        errors = score(split, true, iou)[0].filter(items=[GT_KNOWN])
-        for name, error in percentages(errors).items():
-            lines[threshold] = [error, *intervals(errors)[name]]
-    table = pd.DataFrame.from_dict(lines, orient="index", columns=[GT_KNOWN, "low", "high"])
-    return table.rename_axis("threshold").reset_index()
+    true = predictions[predictions["true"]]
+    place = pd.DataFrame({"image": true["image"], "place": np.arange(len(true))})
+    truth = split.boxes.merge(place, on="image", how="left").sort_values("place")
+    rows = []
+    if len(truth) and truth["place"].notna().all():
+        sizes = true[["width", "height"]].to_numpy()
+        boxes = boxes_over_thresholds(maps[true.index], sizes, THRESHOLDS)
+        overlaps = iou(boxes[:, truth["place"].astype(int)], truth[CORNERS].to_numpy())
+        _, first = np.unique(truth["place"], return_index=True)
+        missed = np.maximum.reduceat(overlaps, first, axis=1) < iou_threshold
+        rows = [
+            (threshold, 100 * wrong.mean(), *bootstrap(100.0 * wrong))
+            for threshold, wrong in zip(THRESHOLDS, missed, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["threshold", GT_KNOWN, "low", "high"])
 
 
-def curves(split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray]) -> Curves:
+def curves(split: Split, predictions: pd.DataFrame, maps: NDArray) -> Curves:
     """The maps of the true classes over all thresholds.
 
     Args:
-        guesses, maps: of `Split.guesses`.
+        predictions, maps: of `Split.predictions`.
     """
-    true = guesses[guesses["true"]]
-    place = dict(zip(true["image"], true.index, strict=True))
-    boxes = boxes_on_the_square(split, list(place))
-    masks = masks_of(split, list(place))
+    true = predictions.loc[predictions["true"], "image"]
+    boxes, masks = boxes_on_the_square(split), split.masks
 
-    def look(image: str) -> tuple[NDArray | None, NDArray | None]:
-        full = wsol.score_map(maps[place[image]])
+    def look(place: tuple[int, str]) -> tuple[NDArray | None, NDArray | None]:
+        i, image = place
+        full = wsol.score_map(maps[i])
         return (
             wsol.hits(full, boxes[image]) if image in boxes else None,
             wsol.pixel_counts(full, masks[image]()) if image in masks else None,
@@ -69,7 +72,7 @@ def curves(split: Split, guesses: pd.DataFrame, maps: Sequence[NDArray]) -> Curv
 
     hits, pixels = [], wsol.PixelCounts()
     with ThreadPoolExecutor() as pool:  # OpenCV and compiled code let other threads run
-        for found, counts in pool.map(look, place):
+        for found, counts in pool.map(look, true.items()):
             if found is not None:
                 hits.append(found)
             if counts is not None:
@@ -91,14 +94,13 @@ def over_thresholds(found: dict[str, dict[str, Curves]]) -> dict[str, dict[str, 
     return scores
 
 
-def boxes_on_the_square(split: Split, images: list[str]) -> dict[str, NDArray]:
-    """The true boxes of those of the images that have some, by image."""
-    boxes = split.manifest.boxes.merge(split.labels, on=["image", "wnid"])
-    sized = boxes.merge(split.images[["image", "width", "height"]], on="image")
-    return {
-        image: wsol.resized_boxes(own[CORNERS], *own[["width", "height"]].iloc[0])
-        for image, own in sized[sized["image"].isin(images)].groupby("image")
-    }
+def boxes_on_the_square(split: Split) -> dict[str, NDArray]:
+    """The ground-truth boxes of each image that has some, in pixels of the square of the WSOL
+    metrics, by image."""
+    sized = split.boxes.merge(split.images[["image", "width", "height"]], on="image")
+    sides = sized[["width", "height"]].to_numpy()
+    square = wsol.resized_boxes(sized[CORNERS].to_numpy(), sides)
+    return {image: square[rows] for image, rows in sized.groupby("image").indices.items()}
 
 
 def stacked(hits: list[NDArray]) -> NDArray[np.bool_]:

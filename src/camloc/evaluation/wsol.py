@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from camloc.boxes.geometry import best_iou
+from camloc.boxes.geometry import iou
 from camloc.boxes.paper import single_precision
 from camloc.data.masks import BACKGROUND, IGNORED
-from camloc.evaluation.component_tree import SIDE, best_overlaps
 from camloc.evaluation.intervals import Resamples, bootstrap, interval
 
+SIDE = 224  # of the square that maps and boxes are brought to
 LEVELS = 255  # of 8 bits; level t keeps what is above t
 IOUS = (0.3, 0.5, 0.7)
 CURVES = ("max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70")
@@ -37,9 +37,10 @@ def score_map(low: NDArray) -> NDArray[np.float32]:
     return full / peak if peak > 0 else full
 
 
-def resized_boxes(boxes: NDArray, width: int, height: int) -> NDArray[np.int64]:
-    """True boxes (N, 4) of an image in the pixels of the 224×224 square, rounded down."""
-    scale = SIDE / np.array([width, height, width, height], dtype=np.float64)
+def resized_boxes(boxes: NDArray, sizes: NDArray) -> NDArray[np.int64]:
+    """Ground-truth boxes (N, 4) in the pixels of the 224×224 square, rounded down; sizes are width
+    and height of their image, (2,), or of each box's own, (N, 2)."""
+    scale = SIDE / np.tile(sizes, 2)
     return (np.asarray(boxes, dtype=np.float64) * scale).astype(np.int64)
 
 
@@ -55,20 +56,35 @@ def hits(full: NDArray, true: NDArray) -> NDArray[np.bool_]:
         the outline of the largest area, MaxBoxAccV2 the best of the boxes around all outlines,
         those of holes among them. A box's last pixel is the one after it, as in their code.
     """
-    gray = (full * 255).astype(np.uint8)
-    largest, best = best_overlaps(gray, np.asarray(true, dtype=np.int64)).T
+    # Numba takes seconds to load, and not all that use this module call this.
+    from camloc.evaluation.component_tree import best_overlaps
+
+    largest, best = best_overlaps(_gray(full), np.asarray(true, dtype=np.int64)).T
     return np.stack([largest >= 0.5, *(best >= threshold for threshold in IOUS)])
 
 
-def box_hits(box: NDArray, true: NDArray) -> NDArray[np.bool_]:
-    """`hits` of a box that is the same at every level.
+def box_hits(boxes: NDArray, true: NDArray) -> NDArray[np.bool_]:
+    """`hits` of a box at each level.
 
     Args:
-        box: (4,) in the pixels of the 224×224 square.
+        boxes: (LEVELS, 4), or (1, 4) of one that is the same at every level.
         true: boxes (N, 4), of `resized_boxes`.
     """
-    found = best_iou(box, true) >= np.array([0.5, *IOUS])
-    return np.repeat(found[:, None], LEVELS, axis=1)
+    best = iou(boxes[:, None], true).max(axis=1)
+    found = np.stack([best >= threshold for threshold in (0.5, *IOUS)])
+    return np.broadcast_to(found, (len(CURVES), LEVELS))
+
+
+def level_boxes(full: NDArray) -> NDArray[np.int64]:
+    """The box at each level, (LEVELS, 4), of a map with one peak, above any level in one piece.
+
+    Args:
+        full: of `score_map`.
+    """
+    above = [_gray(full).max(axis=axis) > np.arange(LEVELS)[:, None] for axis in (0, 1)]
+    first = [each.argmax(axis=1) for each in above]
+    last = [SIDE - 1 - each[:, ::-1].argmax(axis=1) for each in above]
+    return np.stack([*first, *np.minimum(np.array(last) + 1, SIDE - 1)], axis=1)
 
 
 def accuracies(hit_rates: NDArray) -> dict[str, NDArray]:
@@ -162,6 +178,10 @@ class PixelCounts:
     def _resample(self) -> None:
         self._resamples.add(np.array(self._waiting))
         self._waiting = []
+
+
+def _gray(full: NDArray) -> NDArray[np.uint8]:
+    return (full * 255).astype(np.uint8)
 
 
 def _tuned(hits: NDArray) -> dict[str, tuple[float, float]]:

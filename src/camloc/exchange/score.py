@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS, best_iou
 from camloc.boxes.paper import boxes_from_maps, check_maps
-from camloc.core.errors import UserError, reason, refusing
+from camloc.core.errors import UserError, reason, refuse, refusing
 from camloc.core.progress import progress
 from camloc.data.masks import OBJECT, read_mask
 from camloc.evaluation import wsol
@@ -19,7 +19,7 @@ from camloc.evaluation.errors import GT_KNOWN, image_errors, outcomes, percentag
 from camloc.evaluation.intervals import bootstrap, intervals
 from camloc.exchange import formats
 
-RANKS = range(1, formats.MOST_GUESSES + 1)
+RANKS = range(1, formats.MOST_PREDICTIONS + 1)
 
 
 def score(
@@ -31,19 +31,19 @@ def score(
 ) -> dict:
     """Top-1 to top-5 classification and localization error of a file of predictions.
 
-    As for the devkit, a prediction of a class that the truth lacks is wrong: of a few images, the
-    truth has a few of the classes.
+    As for the devkit, a prediction of a class that the ground truth lacks is wrong: of a few images
+    it has a few of the classes.
 
     Args:
         truth, predictions: in the formats of `camloc.exchange.formats`.
         images: names of the images in the order of the devkit's text.
         blacklist: names of images that count for classification alone.
-        classes: every label that there is, one a line; others are refused.
+        classes: every label that there is, one per line; others are refused.
 
     Returns:
         Each error in percent, `intervals` of each, `images` and `located_images`, the images that
         count for localization, `predicted_labels`, and `unknown_labels`, how many of those are no
-        class of the truth.
+        class of the ground truth.
 
     Raises:
         UserError: a file that is missing, broken or does not fit the others.
@@ -54,14 +54,14 @@ def score(
         order = formats.read_names(images) if images else None
         if images and formats.is_devkit_text(predictions):
             formats.check_images(truth, labels, images, pd.Index(order))
-        guesses, names = formats.read_predictions(predictions, order)
+        predicted, names = formats.read_predictions(predictions, order)
         formats.check_images(truth, labels, predictions, names)
-        formats.check_labels(truth, labels, predictions, guesses, classes)
+        formats.check_labels(truth, labels, predictions, predicted, classes)
         left_out = pd.Index(formats.read_names(blacklist) if blacklist else [])
         strange = left_out.difference(labels["image"])
-        formats.refuse(blacklist, strange, f"images that {truth} does not know,")
+        refuse(blacklist, strange, f"holds images that {truth} does not know")
         bar.update()
-        errors = image_errors(outcomes(guesses, labels, boxes), top=RANKS, blacklist=left_out)
+        errors = image_errors(outcomes(predicted, labels, boxes), top=RANKS, blacklist=left_out)
         errors = errors.drop(columns=GT_KNOWN, errors="ignore")
         bar.update()
         spans = intervals(errors)
@@ -71,8 +71,8 @@ def score(
         "intervals": spans,
         "images": len(errors),
         "located_images": located,
-        "predicted_labels": len(guesses),
-        "unknown_labels": int((~guesses["wnid"].isin(labels["wnid"])).sum()),
+        "predicted_labels": len(predicted),
+        "unknown_labels": int((~predicted["wnid"].isin(labels["wnid"])).sum()),
     }
 
 
@@ -84,14 +84,14 @@ def score_maps(
     masks: Path | None = None,
     ignore: int | None = None,
 ) -> dict:
-    """Scores of one map an image, of its true class, over all thresholds and by the paper's rule.
+    """Scores of one map per image, of its true class, over all thresholds and by the paper's rule.
 
     Args:
         truth: boxes, in the formats of `camloc.exchange.formats`.
         sizes: CSV of `image,width,height`.
-        maps: one array (N, h, w) as .npy, or a folder of a .npy (h, w) an image.
+        maps: one array (N, h, w) as .npy, or a folder of one .npy (h, w) per image.
         images: names of the images in the order of the array; that of `sizes` without it.
-        masks: a folder of a .png an image (see `camloc.data.masks.read_mask`).
+        masks: a folder of one .png per image (see `camloc.data.masks.read_mask`).
         ignore: the value of the masks' pixels that count for neither object nor background.
 
     Returns:
@@ -117,7 +117,7 @@ def score_maps(
         except UserError:
             broken.append(name)
             continue
-        hits.append(wsol.hits(full, wsol.resized_boxes(own, *sides[i])))
+        hits.append(wsol.hits(full, wsol.resized_boxes(own, sides[i])))
         box = boxes_from_maps(low[None], sides[[i]])[0]
         missed.append(100.0 * (best_iou(box, own) < 0.5))
         if mask_paths:
@@ -125,9 +125,9 @@ def score_maps(
             if not (mask == OBJECT).any():
                 empty.append(name)
             pixels.add(wsol.pixel_counts(full, mask))
-    what = "maps that single precision cannot hold, or not (h, w) of finite numbers, for"
-    formats.refuse(maps, broken, what)
-    formats.refuse(masks, empty, "masks without a pixel of an object, for")
+    what = "holds maps that single precision cannot hold, or that are not (h, w) of finite numbers"
+    refuse(maps, broken, what)
+    refuse(masks, empty, "holds masks without a pixel of an object")
     return _map_scores(np.array(hits), np.array(missed), pixels)
 
 
@@ -142,7 +142,7 @@ def as_text(scores: dict, truth: Path) -> str:
         if isinstance(value, float):
             line = f"{name:18} {value:6.2f} %"
             if name in spans:
-                line += "   95 % interval {:6.2f} to {:6.2f}".format(*spans[name])
+                line += "   95 % CI {:6.2f} to {:6.2f}".format(*spans[name])
             if name in thresholds:
                 line += f"   tuned on these images: threshold {thresholds[name]:.3f}"
             lines.append(line)
@@ -179,21 +179,21 @@ def _read_boxes(
     _, boxes = formats.read_truth(truth)
     size = formats.read_sizes(sizes)
     if boxes.empty:
-        raise UserError(f"{truth} holds no boxes, only labels; wanted one an image at least")
+        raise UserError(f"{truth} holds no boxes, only labels; wanted one per image at least")
     boxed, sized = pd.Index(boxes["image"].unique()), pd.Index(size["image"])
     names = pd.Index(formats.read_names(images)) if images else sized
     strange = names.difference(boxed).difference(sized)
-    formats.refuse(images, strange, f"images that neither {truth} nor {sizes} knows,")
+    refuse(images, strange, f"holds images that neither {truth} nor {sizes} knows")
     beside = f"{truth}, beside {images or sizes},"
-    formats.refuse(beside, names.difference(boxed), "no boxes of")
-    formats.refuse(sizes, names.difference(sized), "no sizes of")
-    formats.refuse(beside, boxed.difference(names), f"images without a map in {maps}:")
+    refuse(beside, names.difference(boxed), "holds no boxes of")
+    refuse(sizes, names.difference(sized), "holds no sizes of")
+    refuse(beside, boxed.difference(names), f"holds images without a map in {maps}")
     formats.check_inside(f"{truth}, by the sizes of {sizes},", boxes, size)
     return boxes, size.set_index("image").loc[names].reset_index()
 
 
 def _map_scores(hits: NDArray, missed: NDArray, pixels: wsol.PixelCounts) -> dict:
-    """What `score_maps` returns, from `protocols.hits` and the paper's errors of each image."""
+    """What `score_maps` returns, from `wsol.hits` and the paper's errors of each image."""
     found = wsol.summary(hits, pixels=pixels)
     scores = found["best"] | {GT_KNOWN: float(missed.mean())}
     spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(missed)}
@@ -232,8 +232,8 @@ def _paths(folder: Path, names: Sequence[str], suffix: str) -> list[Path]:
     """The file of each image in a folder; that of an image `a/b` lies in its subfolder `a`."""
     paths = [Path(f"{name}{suffix}") for name in names]
     outside = [path for path in paths if path.is_absolute() or ".." in path.parts]
-    formats.refuse(folder, outside, "cannot hold files that lie elsewhere:", "")
+    refuse(folder, outside, "cannot hold files that lie elsewhere")
     # `Path.is_file` raises for a name that is too long for any file.
     lacking = [path for path in paths if not os.path.isfile(folder / path)]  # noqa: PTH113
-    formats.refuse(folder, lacking, "", "lacks")
+    refuse(folder, lacking, "lacks")
     return [folder / path for path in paths]

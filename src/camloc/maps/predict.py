@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from camloc.core.progress import progress
-from camloc.data.loading import UNLABELLED, normalise
+from camloc.data.loading import UNLABELLED, standardise
 from camloc.maps.cam import class_activation_maps
 from camloc.maps.saliency import saliency_maps
 from camloc.maps.store import MapWriter
@@ -42,7 +42,7 @@ def write_predictions(
     writer = MapWriter(folder, images, wnids)
     for pictures, labels in progress(batches, unit="batch"):
         crops = pictures.shape[1] if pictures.ndim == 5 else 1
-        x = normalise(pictures.flatten(0, 1) if crops > 1 else pictures, device)
+        x = standardise(pictures.flatten(0, 1) if crops > 1 else pictures, device)
         maps = {}
         with torch.no_grad():
             features = cam_network.features(x) if cam_network else None

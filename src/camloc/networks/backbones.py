@@ -7,15 +7,17 @@ GoogLeNet has batch normalisation; both differ from the Caffe networks of the pa
 import functools
 import math
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import get_graph_node_names
+from torch.overrides import TorchFunctionMode
 
 from camloc.core.errors import UserError, near_matches, refusing
 from camloc.networks.pretrained import FLOATS, read_state, weights_file
+from camloc.networks.zoo import get_graph_node_names, models
 
 # No side branches: the auxiliary classifiers of the Inception family serve full-length training
 # from scratch only. And the change of input scale that torchvision's weights of that family want,
@@ -73,7 +75,7 @@ def _mlpconv(
 
 def names() -> list[str]:
     """Every backbone that can be named: NIN and torchvision's classification networks."""
-    return ["nin", *torchvision.models.list_models(module=torchvision.models)]
+    return ["nin", *models.list_models(module=models)]
 
 
 def check_name(backbone: str) -> None:
@@ -92,10 +94,7 @@ def check_pretrained(backbone: str, width: float) -> None:
     Raises:
         UserError: it has none of this network, or none of this width.
     """
-    if (
-        backbone == "nin"
-        or PRETRAINED not in torchvision.models.get_model_weights(backbone).__members__
-    ):
+    if backbone == "nin" or PRETRAINED not in models.get_model_weights(backbone).__members__:
         raise UserError(
             f"torchvision has no weights of {backbone}; write `weights: scratch`, or "
             "`{source: path, path: …}` for a file"
@@ -106,7 +105,7 @@ def check_pretrained(backbone: str, width: float) -> None:
 
 def pretrained_url(backbone: str) -> str:
     """Where torchvision publishes its weights of a backbone that `check_pretrained` lets pass."""
-    return torchvision.models.get_model_weights(backbone)[PRETRAINED].url
+    return models.get_model_weights(backbone)[PRETRAINED].url
 
 
 def whole(
@@ -218,8 +217,7 @@ def node_names(backbone: str) -> tuple[str, ...]:
     """
     check_name(backbone)
     try:
-        with torch.device("meta"):
-            return tuple(get_graph_node_names(_construct(backbone, 1000))[1])
+        return tuple(get_graph_node_names(_without_values(backbone, 1000))[1])
     except Exception as error:
         raise UserError(f"backbone {backbone} cannot be cut: torch.fx cannot trace it") from error
 
@@ -242,15 +240,30 @@ def _construct(backbone: str, num_classes: int) -> nn.Module:
     if backbone == "nin":
         return NIN(num_classes)
     extra = _EXTRA_ARGUMENTS.get(backbone, {})
-    return torchvision.models.get_model(backbone, weights=None, num_classes=num_classes, **extra)
+    return models.get_model(backbone, weights=None, num_classes=num_classes, **extra)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves initial values out: to draw them on tensors without values loads torch's compiler."""
+
+    def __torch_function__(
+        self, function: Callable, types: Sequence, args: Sequence = (), kwargs: dict | None = None
+    ) -> Any:
+        if function is Tensor.normal_ or getattr(function, "__module__", "") == nn.init.__name__:
+            return None
+        return function(*args, **(kwargs or {}))
+
+
+def _without_values(backbone: str, num_classes: int) -> nn.Module:
+    with torch.device("meta"), _NothingDrawn():
+        return _construct(backbone, num_classes)
 
 
 def _random(backbone: str, num_classes: int, width: float) -> nn.Module:
     if width == 1.0:
         network = _construct(backbone, num_classes)
     else:
-        with torch.device("meta"):  # every layer is replaced: don't fill the full-width weights
-            network = _construct(backbone, num_classes)
+        network = _without_values(backbone, num_classes)  # every layer is replaced
         _scale_width(network, width)
     initialise(network)
     initialise_classifier(last_linear(network))

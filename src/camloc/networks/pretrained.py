@@ -1,10 +1,8 @@
 """Weights files: published ones, found or downloaded, and the tensors that any of them holds."""
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -13,6 +11,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from camloc.core.download import download
 from camloc.core.errors import UserError, reason, refusing
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -31,21 +30,10 @@ def weights_file(url: str, folder: Path | None = None) -> Path:
     """
     if (there := find(url, folder)) is not None:
         return there
-    name, places = _name(url), _places(folder)
-    cache = places[-1]
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        bar = not os.environ.get("TQDM_DISABLE")
-        torch.hub.download_url_to_file(url, str(cache / name), hash_prefix(name), progress=bar)
-    except (OSError, HTTPException, RuntimeError) as error:  # the last: a wrong hash
-        searched = " or ".join(map(str, places))
-        own = "any folder that `weights: {source: torchvision, folder: …}` names"
-        raise UserError(
-            f"weights file {name} is not in {searched}, and {url} could not be downloaded "
-            f"({error}); run `curl -fLO {url}` where there is a network, and put the file into "
-            f"{searched}{'' if folder else f' or {own}'}"
-        ) from None
-    return cache / name
+    cache = _places(folder)[-1] / _name(url)
+    own = "any folder that `weights: {source: torchvision, folder: …}` names"
+    download(url, cache, hash_prefix(cache.name), advice=f"{cache}, or into {folder or own}")
+    return cache
 
 
 def find(url: str, folder: Path | None = None) -> Path | None:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from camloc.core.errors import UserError
 from camloc.networks import backbones
+from camloc.networks.zoo import create_feature_extractor
 
 POOLS = ("gap", "gmp")
 

@@ -1,16 +1,15 @@
 """Several processes at one training or at the maps of one network, started by torchrun.
 
-By hand, on each machine of a shared folder (see the README for Slurm):
+By hand, on each machine of a shared folder (see docs/devices.md for Slurm):
 
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\
-        -m camloc.pipeline.launch finetune --network vgg16-gap
+        -m camloc.pipeline.launch train --network vgg16-gap
 
 The pipeline does the same by `run` where params.yaml asks for more than one device.
 """
 
 import argparse
 import importlib
-import inspect
 import json
 import os
 import subprocess
@@ -25,9 +24,16 @@ from typing import IO
 import torch
 from torch import distributed as dist
 
+from camloc.core import params
 from camloc.core.errors import Stopped, UserError
 from camloc.core.paths import FOLDER, Study, repository_root
 from camloc.core.signals import on_signals
+from camloc.pipeline.parameters import (
+    MapsParameters,
+    StageParameters,
+    TrainParameters,
+    threads_of,
+)
 
 RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
 _TOLD = "camloc-told "  # before what the starting process is to raise
@@ -47,35 +53,38 @@ def devices_here(device: str, devices: int | str) -> int:
     if devices == "auto":
         return max(1, cuda)
     if cuda and devices > cuda:
-        raise UserError(f"params.yaml: devices: {devices}, but this machine has {cuda}; use auto")
+        raise UserError(
+            f"params.yaml: machine.devices: {devices}, but this machine has {cuda}; use auto"
+        )
     apple = device == "mps" or (device == "auto" and torch.backends.mps.is_available())
     if devices > 1 and apple and not cuda:
-        raise UserError(f"params.yaml: devices: {devices}, but mps is one device; use 1")
+        raise UserError(f"params.yaml: machine.devices: {devices}, but mps is one device; use 1")
     return devices
 
 
 def run(
-    work: Callable[..., None], study: Study, task: dict, devices: int | str, nodes: int
+    work: Callable[[Study, StageParameters], None], study: Study, given: StageParameters
 ) -> None:
-    """Do `work(study, **task)` on as many devices as asked for, each with a process of its own.
+    """Do `work(study, given)` on as many devices as asked for, each with a process of its own.
 
     Args:
-        work: of a module in `camloc.stages`; does its share (see `share`). With one device it
-            runs in this process.
-        task: JSON must be able to hold it.
-        devices: of each machine, see `devices_here`.
+        work: of a module in `camloc.pipeline.stages`; does its part (see `processes.share`). With
+            one device it runs in this process.
+        given: `given.machine` says on what it runs.
 
     Raises:
         UserError: what a process refused, or that one of them died.
         Stopped: SIGTERM came.
     """
-    here = devices_here(task["device"], devices)
-    if here * nodes == 1:
-        work(study, **task)
+    machine = given.machine
+    here = devices_here(machine.device, machine.devices)
+    if here * machine.nodes == 1:
+        work(study, given)
     else:
         threads = max(1, torch.get_num_threads() // here)  # more would crowd each other
         stage = work.__module__.rpartition(".")[2]
-        _launch(stage, study, task, torchrun(here, nodes), threads)
+        task = given.model_dump(mode="json")
+        _launch(stage, study, task, torchrun(here, machine.nodes), threads)
 
 
 def _launch(stage: str, study: Study, task: dict, torchrun: list[str], threads: int) -> None:
@@ -117,8 +126,8 @@ def torchrun(devices: int, nodes: int) -> list[str]:
         return [*command, "--standalone"]
     if RENDEZVOUS not in os.environ:
         raise UserError(
-            f"params.yaml: nodes: {nodes} needs the environment variable {RENDEZVOUS}=host:port of "
-            "a machine that all reach; see 'Several devices' in the README"
+            f"params.yaml: machine.nodes: {nodes} needs the variable {RENDEZVOUS}=host:port of "
+            "a machine that all reach; see docs/devices.md"
         )
     job = os.environ.get("SLURM_JOB_ID")
     meeting = [
@@ -156,18 +165,19 @@ def _run(command: list[str], errors: IO[str], asked: threading.Event, threads: i
 def main() -> None:
     """One process of a stage, as torchrun starts it."""
     parser = argparse.ArgumentParser(prog="camloc.pipeline.launch", description=__doc__)
-    parser.add_argument("stage", choices=("finetune", "cams"))
+    parser.add_argument("stage", choices=("train", "maps"))
     parser.add_argument("--folder", type=Path, help="the study's; data where it is left out")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--network", help="a name among the originals or models of params.yaml")
     what.add_argument("--task", type=json.loads, help="what `run` was given, as JSON")
     options = parser.parse_args()
     # Not imported above, since every stage imports this module.
-    work = importlib.import_module(f"camloc.stages.{options.stage}").work
+    work = importlib.import_module(f"camloc.pipeline.stages.{options.stage}").work
+    kind = {"train": TrainParameters, "maps": MapsParameters}[options.stage]
     try:
-        task = options.task or _declared(work, options.network)
-        join(task["device"])
-        work(Study(options.folder or repository_root() / FOLDER), **task)
+        given = kind(**options.task) if options.task else _declared(kind, options.network)
+        join(given.machine.device)
+        work(Study(options.folder or repository_root() / FOLDER), given)
     except Exception as error:
         expected = isinstance(error, UserError)
         message = str(error) if expected else traceback.format_exc()
@@ -178,16 +188,12 @@ def main() -> None:
     dist.destroy_process_group()
 
 
-def _declared(work: Callable[..., None], network: str) -> dict:
-    """A stage's task as params.yaml has it."""
-    from camloc.core import params
-    from camloc.pipeline import notebooks
-
+def _declared(kind: type[StageParameters], network: str) -> StageParameters:
+    """A stage's parameters as params.yaml has them."""
     declared = params.load(repository_root() / "params.yaml")
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    torch.set_num_threads(max(1, notebooks.threads_of(declared) // processes))
-    names = set(inspect.signature(work).parameters) - {"study"}
-    return notebooks.arguments(names, declared, network)
+    torch.set_num_threads(max(1, threads_of(declared) // processes))
+    return kind.of(declared, network)
 
 
 def join(device: str) -> None:

@@ -1,6 +1,7 @@
-"""The notebooks as stages of the pipeline: copies without outputs, run by papermill."""
+"""The notebooks as stages of the pipeline, run by papermill."""
 
 import os
+import pprint
 import signal
 import sys
 import threading
@@ -14,56 +15,40 @@ import papermill
 import psutil
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from papermill.translators import PythonTranslator, papermill_translators
 
 from camloc.core.errors import Stopped, UserError, near_matches
 from camloc.core.params import Params
 from camloc.core.paths import EXECUTED, FOLDER, repository_root
 from camloc.core.signals import on_signals
+from camloc.pipeline.fingerprints import STAGES, of_notebook
+from camloc.pipeline.parameters import ReportParameters, threads_of
 from camloc.pipeline.provenance import children_cost, provenance
 
-STRIPPED = Path(FOLDER) / "notebooks"
+
+class Readable(PythonTranslator):
+    """Parameters as people read them: a key a line, where papermill would write one long line."""
+
+    @classmethod
+    def translate(cls, value: object) -> str:
+        return pprint.pformat(value, indent=1, width=88, sort_dicts=False)
 
 
-def strip_notebooks() -> None:
-    """Copy the notebooks to data/notebooks with nothing but what a person wrote in them.
-
-    Outputs, counts, times, widgets and the version of Python go: saving a notebook in JupyterLab
-    then changes no copy, and sends no training around again.
-    """
-    root = repository_root()
-    (root / STRIPPED).mkdir(parents=True, exist_ok=True)
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
-        notebook.metadata = {"kernelspec": notebook.metadata.get("kernelspec", {})}
-        for cell in notebook.cells:
-            tags = cell.metadata.get("tags")
-            cell.metadata = {"tags": tags} if tags else {}
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, root / STRIPPED / path.name)
+papermill_translators.register("python", Readable)
 
 
-def arguments(names: set[str], params: Params, network: str | None) -> dict:
-    """The values of a notebook's parameters: sections of params.yaml, by name.
-
-    Three names mean more than a section: `network` is the network's own name, `declaration` its
-    entry among the models or originals, and `training` the recipe that applies to it.
-    """
-    tree = params.model_dump(mode="json")
-    values = tree | {"folder": FOLDER, "reports": "reports"}
-    if network is not None:
-        values |= {
-            "network": network,
-            "declaration": params.network(network).model_dump(mode="json"),
-            "training": params.training_of(network).model_dump(mode="json"),
-        }
-    if missing := {"network", "declaration"} & names - set(values):
-        raise UserError(f"this notebook needs a {min(missing)}; give --network")
-    return {name: values[name] for name in names}
+def injected(notebook: str, params: Params, network: str | None) -> dict:
+    """What papermill injects into a notebook: where its study lies, and its stage's parameters."""
+    given = of_notebook(notebook).given
+    if "network" in given.model_fields and network is None:
+        raise UserError(f"{notebook} runs for one network at a time; give --network")
+    values = {"folder": FOLDER, "given": given.of(params, network).model_dump(mode="json")}
+    more = {"reports": "reports"} if given is ReportParameters else {"network": network}
+    return values | {name: value for name, value in more.items() if value is not None}
 
 
 def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
-    """Execute a notebook's stripped copy and keep the executed one under reports/notebooks.
+    """Execute a notebook and keep the executed copy under reports/notebooks.
 
     Returns:
         The executed notebook. It takes its place only when every cell has run; what a failed run
@@ -73,14 +58,14 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
         UserError: an unknown notebook or network, or whatever the notebook refused.
     """
     root = repository_root()
-    source = root / STRIPPED / f"{notebook}.ipynb"
-    if not source.is_file():
-        known = [path.stem for path in (root / "notebooks").glob("*.ipynb")]
+    source = root / "notebooks" / f"{notebook}.ipynb"
+    known = {stage.notebook for stage in STAGES.values() if stage.notebook}
+    if notebook not in known or not source.is_file():
         raise UserError(f"no notebook {source}{near_matches(notebook, known)}")
-    names = set(papermill.inspect_notebook(str(source)))
+    values = injected(notebook, params, network)
     target = root / EXECUTED / f"{notebook}{f'-{network}' if network else ''}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _execute(source, target, arguments(names, params, network), root, threads_of(params))
+    _execute(source, target, values, root, threads_of(params))
     return target
 
 
@@ -123,19 +108,6 @@ def _execute(source: Path, target: Path, values: dict, root: Path, threads: int)
     notebook.metadata["camloc"] = about | cost
     nbformat.write(notebook, partial)
     partial.replace(target)
-
-
-def threads_of(params: Params) -> int:
-    """How many threads a stage computes with, on which the last bits of its sums depend.
-
-    `auto` is what OMP_NUM_THREADS says, else a thread for each core that this process may use.
-    """
-    if params.threads != "auto":
-        return params.threads
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

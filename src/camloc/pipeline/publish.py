@@ -12,24 +12,26 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from camloc.core.errors import UserError
+from camloc.core.errors import UserError, refusing
 from camloc.core.files import read_text, replacing, replacing_file
 from camloc.core.params import Params
-from camloc.core.paths import EXECUTED, FOLDER, Study
-from camloc.pipeline.notebooks import arguments
+from camloc.core.paths import FOLDER, Study
+from camloc.core.rows import Row
+from camloc.evaluation.store import Evaluation
+from camloc.pipeline.fingerprints import of_notebook
 from camloc.pipeline.schedule import PUBLISHED, TIMES, times_of
 from camloc.report.pages import Chapter, contents, read_chapters
 
-# Quoted in a text: everything from the heading's line that starts with these words to the next.
-_QUOTE = re.compile(r"(<!-- from (\S+): (.+?) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+# Quoted in a text: what stands between the two marks is replaced.
+_QUOTE = re.compile(r"(<!-- from (\S+): (.+?) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 
 def publish(root: Path, params: Params) -> Path:
-    """Put the report's figures where texts quote them, and into the README's tables.
+    """Put the report's figures where texts quote them, and into README.md and docs/.
 
     Returns:
         The folder: `summary.md`, `metrics.json`, `params.yaml`, `stage_seconds.json`,
-        `outcomes.parquet` (a row for each row of the tables and image of the reported split),
+        `outcomes.parquet` (of each row of the tables one row per image of the reported split),
         `about.json` (seeds, threads, machines, versions and commits) and, of pictures that the
         study drew itself and so may give away, `maps.jpg`.
 
@@ -41,7 +43,7 @@ def publish(root: Path, params: Params) -> Path:
     files = [reports / "summary.md", reports / "metrics.json", root / "params.yaml"]
     if missing := [path for path in (*files, times, maps) if not path.is_file()]:
         raise UserError(f"{missing[0]} is missing; `make repro` makes it")
-    chapters = list(read_chapters(params, root / EXECUTED))
+    chapters = list(read_chapters(params, root))
     _refuse_another_run(chapters, params)
     folder = root / PUBLISHED / params.study
     with replacing(folder) as new:
@@ -53,10 +55,10 @@ def publish(root: Path, params: Params) -> Path:
         outcomes(Study(root / FOLDER), params).to_parquet(new / "outcomes.parquet", index=False)
         about = provenance(chapters, params)
         (new / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    readme = root / "README.md"
-    text = with_quotes(readme.read_text(encoding="utf-8"), root)
-    with replacing_file(readme) as written:
-        written.write_text(text, encoding="utf-8")
+    for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        text = with_quotes(page.read_text(encoding="utf-8"), root)
+        with replacing_file(page) as written:
+            written.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -68,36 +70,39 @@ def _refuse_another_run(chapters: list[Chapter], params: Params) -> None:
     """
     found = {chapter.stem: chapter.notebook.metadata for chapter in chapters}
     for _, title, stem in contents(params):
-        ran = dict(found.get(stem, {}).get("papermill", {}).get("parameters", {}))
-        for name in ("devices", "nodes"):  # an edit of these runs nothing again
-            ran.pop(name, None)
-        if not ran or ran != arguments(set(ran), params, stem.partition("-")[2] or None):
+        notebook, _, network = stem.partition("-")
+        stage = of_notebook(notebook).given
+        injected = found.get(stem, {}).get("papermill", {}).get("parameters", {})
+        try:
+            ran = stage.model_validate(injected.get("given")).deciding()
+        except ValueError:  # missing, or of a version with other parameters
+            ran = None
+        if ran != stage.of(params, network or None).deciding():
             raise UserError(
                 f"{title} ({stem}) has not run with params.yaml as it is; `make repro` first"
             )
 
 
 def outcomes(study: Study, params: Params) -> pd.DataFrame:
-    """What became of each image of the reported split in each row: `row`, `image`, and the columns
-    of `camloc.pipeline.stages.evaluate`."""
+    """What became of each image of the reported split in each row: `row`, and the columns of
+    `camloc.evaluation.store`."""
     split = params.evaluate.split
-    found = {
-        path.stem.removeprefix(f"{split}-"): pd.read_parquet(path)
-        for name in (*params.originals, *params.models)
-        for path in sorted(study.evaluation(name).glob(f"{split}-*.parquet"))
-        if not path.stem.endswith("-deviations")
-    }
-    return pd.concat([table.assign(row=row) for row, table in found.items()], ignore_index=True)
+    networks = [*params.originals, *params.models]
+    images = pd.concat(
+        [Evaluation.load(study.evaluation(name)).images for name in networks], ignore_index=True
+    )
+    own = images[images["split"] == split].drop(columns="split")
+    rows = [Row(*key).name for key in zip(own.pop("network"), own.pop("method"), strict=True)]
+    own.insert(0, "row", rows)
+    return own
 
 
 def provenance(chapters: list[Chapter], params: Params) -> dict:
     """Seeds of the networks, and the machines, versions and commits that made the chapters."""
     made_by = [chapter.notebook.metadata["camloc"] for chapter in chapters]
-    networks = params.originals | params.models
-    own = {name: declared.seed for name, declared in networks.items()}
     return {
         "study": params.study,
-        "seeds": {name: params.seed if seed is None else seed for name, seed in own.items()},
+        "seeds": {name: params.seed_of(name) for name in (*params.originals, *params.models)},
         "threads": sorted({about["threads"] for about in made_by}),
         "machines": sorted({about["machine"] for about in made_by}),
         "commits": sorted({about["commit"] for about in made_by}),
@@ -112,14 +117,35 @@ def with_quotes(text: str, root: Path) -> str:
     """A text with every quotation in it as its source has it now.
 
     A quotation stands between `<!-- from reports/published/demo/summary.md: Table 2 -->` and
-    `<!-- end -->`, and is the section under the heading that starts with these words.
+    `<!-- end -->`, and is the section under the heading that starts with these words. Behind `; `
+    may stand which part of it: `list`, the numbered list, or the names of some columns of the
+    table. Of a JSON file the values of some keys are quoted.
     """
-    return _QUOTE.sub(lambda found: found[1] + _section(root / found[2], found[3]) + found[4], text)
+    return _QUOTE.sub(
+        lambda found: f"{found[1]}{_quoted(root / found[2], found[3])}\n{found[4]}", text
+    )
 
 
-def _section(path: Path, title: str) -> str:
+def _quoted(path: Path, what: str) -> str:
+    if path.suffix == ".json":
+        with refusing(f"{path} has no values {what!r}, which are quoted", "correct the quotation"):
+            found = json.loads(read_text(path))
+            return "; ".join(", ".join(found[key]) for key in what.split(", "))
+    title, _, part = what.partition("; ")
     _, _, rest = read_text(path).partition(f"\n## {title}")
     section = rest.partition("\n")[2].partition("\n## ")[0].strip()
     if not section:
         raise UserError(f"{path} has no section {title!r}, which is quoted; correct the quotation")
-    return section
+    if part == "list":
+        return "\n".join(re.findall(r"^\d+\. .*$", section, re.MULTILINE))
+    return _columns(section, part.split(", "), path) if part else section
+
+
+def _columns(section: str, names: list[str], path: Path) -> str:
+    """Some columns of the table in a section, as Markdown."""
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line[:1] == "|"]
+    places = {cell.strip(): place for place, cell in enumerate(rows[0] if rows else [])}
+    if missing := [name for name in names if name not in places]:
+        known = ", ".join(places)
+        raise UserError(f"{path} has no column {missing[0]!r} where it is quoted; it has {known}")
+    return "\n".join(f"|{'|'.join(row[places[name]] for name in names)}|" for row in rows)

@@ -1,23 +1,26 @@
-"""The paper's claims, each with the comparisons that decide it and its verdict on this study.
+"""The paper's claims as data, and the one rule by which a study's results decide them.
 
-A comparison is a paired difference on the same images, with its 95 % bootstrap interval. A claim
-holds if every interval lies where the claim puts it, it does not hold if some interval lies wholly
-elsewhere, and otherwise the study cannot tell. Localization is compared by the top-5 error: by it
-the paper's own Table 2 bears out each of these claims, which it does not by the top-1 error. What
-a claim calls alike, or little, is up to `MARGIN` points.
+Localization is compared by the top-5 error: by it the paper's own Table 2 bears out each of these
+claims, which it does not by the top-1 error. What a claim calls alike, or little, is up to `MARGIN`
+points.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, nan
 
-import numpy as np
 import pandas as pd
 
+from camloc.core.rows import Row
 from camloc.evaluation.errors import ERRORS, GT_KNOWN
 from camloc.evaluation.intervals import bootstrap
 from camloc.report import paper
 
 HOLDS, FAILS, CANNOT_TELL = "holds", "does not hold", "cannot tell"
+RULE = (
+    "A claim holds if the 95 % confidence interval of every comparison lies where the claim puts "
+    "it. It does not hold if some interval lies wholly elsewhere. Otherwise this study cannot tell."
+)
 MARGIN = 2.0  # points of error; the paper calls a cost of 1 to 2 points small
 CUT_FROM = {
     "alexnet-gap": "alexnet",
@@ -28,48 +31,23 @@ CUT_FROM = {
 BEST, MAX_POOLED = "googlenet-gap", "googlenet-gmp"
 CLASSIFICATION, LOCALIZATION = "cls_err_top1", "loc_err_top5"
 MEASURES = ERRORS | {
-    "object_cover": "share of the object that the map covers",
-    "part_cover": "share of the object's parts that the map covers",
+    "object_cover": "coverage of the object",
+    "part_cover": "coverage of the object's parts",
 }
 
 
-@dataclass(frozen=True)
-class Images:
-    """Each row's figures image by image, and over how many training seeds they are means."""
-
-    rows: dict[str, pd.DataFrame]
-    seeds: dict[str, int]
-
-    def column(self, row: str, measure: str) -> pd.Series:
-        """A measure of a row, by image; empty where the study lacks it."""
-        return self.rows.get(row, pd.DataFrame()).get(measure, pd.Series(dtype=float))
-
-    def fewest_seeds(self, *rows: str) -> int:
-        return min(self.seeds.get(row, 1) for row in rows)
+# A measure of a row on each image, or the difference of two figures on the same images.
+Figure = tuple[str, str] | tuple["Figure", "Figure"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A mean difference in points, its interval, and the bounds within which the claim puts it.
-
-    NaN, of no image, where the study lacks what is compared. `seeds` are the training runs over
-    which each image's figures are means, those of the row that has fewest.
-    """
+    """A difference, and the bounds in points within which the claim puts its mean."""
 
     what: str
-    effect: float
-    low: float
-    high: float
-    images: int
-    seeds: int
-    least: float
-    most: float
-
-    @property
-    def verdict(self) -> str:
-        if self.low > self.most or self.high < self.least:
-            return FAILS
-        return HOLDS if self.low > self.least and self.high < self.most else CANNOT_TELL
+    difference: Figure
+    least: float = -inf
+    most: float = inf
 
 
 @dataclass(frozen=True)
@@ -81,148 +59,179 @@ class Claim:
     text: str
     comparisons: list[Comparison]
 
+
+def _between(first: str, second: str, measure: str, least: float, most: float) -> Comparison:
+    what = f"{MEASURES[measure]}: {first} − {second}"
+    return Comparison(what, ((first, measure), (second, measure)), least, most)
+
+
+def _less(first: str, second: str, measure: str) -> Comparison:
+    return _between(first, second, measure, -inf, 0)
+
+
+def _surgery_costs_more(first: str, second: str) -> Comparison:
+    cost, other = (
+        ((row, CLASSIFICATION), (CUT_FROM[row], CLASSIFICATION)) for row in (first, second)
+    )
+    return Comparison(f"cost of the surgery: {first} − {second}", (cost, other), least=0)
+
+
+CLAIMS = [
+    Claim(
+        1,
+        "baselines",
+        "A GAP network localizes: its boxes beat the centre box and the whole-image box.",
+        [_less(row, box, GT_KNOWN) for row in CUT_FROM for box in ("centre-box", "whole-image")],
+    ),
+    Claim(
+        2,
+        "classification",
+        "Replacing the fully connected layers of VGGnet and GoogLeNet costs little: 1 to 2 "
+        "points of top-1 classification error.",
+        [_between(row, CUT_FROM[row], CLASSIFICATION, -inf, MARGIN) for row in ("vgg16-gap", BEST)],
+    ),
+    Claim(
+        3,
+        "classification",
+        "AlexNet suffers most from the surgery, and a second convolution (AlexNet*-GAP) wins "
+        "some of it back.",
+        [
+            _surgery_costs_more("alexnet-gap", "vgg16-gap"),
+            _surgery_costs_more("alexnet-gap", BEST),
+            _less("alexnet2-gap", "alexnet-gap", CLASSIFICATION),
+        ],
+    ),
+    Claim(
+        4,
+        "classification",
+        "GAP and GMP classify alike.",
+        [_between(BEST, MAX_POOLED, CLASSIFICATION, -MARGIN, MARGIN)],
+    ),
+    Claim(
+        5,
+        "gap-gmp",
+        "GAP localizes better than GMP.",
+        [_less(BEST, MAX_POOLED, LOCALIZATION)],
+    ),
+    Claim(
+        6,
+        "coverage",
+        "GAP covers the object's extent, GMP one discriminative part.",
+        [_between(BEST, MAX_POOLED, m, 0, inf) for m in ("object_cover", "part_cover")],
+    ),
+    Claim(
+        7,
+        "localization",
+        "GAP networks localize better than their originals' backprop saliency, NIN and the "
+        "uncut GoogLeNet.",
+        [
+            *(_less(row, Row(cut, "backprop").name, LOCALIZATION) for row, cut in CUT_FROM.items()),
+            *(_less(BEST, other, LOCALIZATION) for other in ("nin", "googlenet")),
+        ],
+    ),
+    Claim(
+        8,
+        "localization",
+        "GoogLeNet-GAP localizes best of all.",
+        [_less(BEST, row, LOCALIZATION) for row in paper.TABLE_2 if row != BEST],
+    ),
+    Claim(
+        9,
+        "resolution",
+        "A higher map resolution localizes better: GoogLeNet cut at 4e against uncut.",
+        [_less(BEST, "googlenet", LOCALIZATION)],
+    ),
+    Claim(
+        10,
+        "claims",
+        "The two-box heuristic lowers top-5 localization error.",
+        [_less(Row(BEST, "heuristics").name, BEST, LOCALIZATION)],
+    ),
+    Claim(
+        11,
+        "classes",
+        "Maps of different classes on one image differ in place: each points at its object.",
+        [
+            Comparison(
+                f"pointing game, own object − the other class's: {BEST}",
+                ((BEST, "peak_on_own"), (BEST, "peak_on_other")),
+                least=0,
+            )
+        ],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean of a comparison's difference in points and its 95 % confidence interval.
+
+    NaN, of no image, where the study lacks what is compared. `seeds` are the training runs over
+    which each image's figures are means, those of the row that has fewest.
+    """
+
+    comparison: Comparison
+    mean: float
+    low: float
+    high: float
+    images: int
+    seeds: int
+
     @property
     def verdict(self) -> str:
-        verdicts = {comparison.verdict for comparison in self.comparisons}
-        if FAILS in verdicts:
+        least, most = self.comparison.least, self.comparison.most
+        if self.low > most or self.high < least:
             return FAILS
-        return HOLDS if verdicts == {HOLDS} else CANNOT_TELL
+        return HOLDS if self.low > least and self.high < most else CANNOT_TELL
 
 
-def ledger(rows: dict[str, pd.DataFrame], seeds: dict[str, int] | None = None) -> list[Claim]:
-    """The eleven claims of Zhou et al. (2016), in the order of the paper.
+@dataclass(frozen=True)
+class Verdict:
+    """What a study says of a claim, by `RULE`."""
+
+    claim: Claim
+    effects: list[Effect]
+
+    @property
+    def word(self) -> str:
+        found = {effect.verdict for effect in self.effects}
+        return FAILS if FAILS in found else HOLDS if found == {HOLDS} else CANNOT_TELL
+
+
+def verdicts(
+    measures: Mapping[str, pd.DataFrame], seeds: Mapping[str, int] | None = None
+) -> list[Verdict]:
+    """A verdict on each of `CLAIMS`.
 
     Args:
-        rows: of each row of the tables a line an image, `image` its index: the row's errors and,
-            where they could be measured, `object_cover`, `part_cover`, `peak_on_own` and
-            `peak_on_other` (see `camloc.evaluation.coverage`), all shares from 0 to 1.
+        measures: of each row one row per image, its index, and a column per measure, all shares
+            from 0 to 1.
         seeds: of the rows whose figures are means over several training runs, how many.
     """
-    images = Images(rows, seeds or {})
-    gap, beside_gmp = list(CUT_FROM), (BEST, MAX_POOLED)
     return [
-        Claim(
-            1,
-            "baselines",
-            "A GAP network localizes: its boxes beat the centre box and the whole-image box.",
-            [
-                _less(images, network, box, GT_KNOWN)
-                for network in gap
-                for box in ("centre-box", "whole-image")
-            ],
-        ),
-        Claim(
-            2,
-            "classification",
-            "Replacing the fully connected layers of VGGnet and GoogLeNet costs little: 1 to 2 "
-            "points of top-1 classification error.",
-            [
-                _difference(images, row, CUT_FROM[row], CLASSIFICATION, -np.inf, MARGIN)
-                for row in ("vgg16-gap", BEST)
-            ],
-        ),
-        Claim(
-            3,
-            "classification",
-            "AlexNet suffers most from the surgery, and a second convolution (AlexNet*-GAP) wins "
-            "some of it back.",
-            [
-                _costs_more(images, "alexnet-gap", "vgg16-gap"),
-                _costs_more(images, "alexnet-gap", BEST),
-                _less(images, "alexnet2-gap", "alexnet-gap", CLASSIFICATION),
-            ],
-        ),
-        Claim(
-            4,
-            "classification",
-            "GAP and GMP classify alike.",
-            [_difference(images, *beside_gmp, CLASSIFICATION, -MARGIN, MARGIN)],
-        ),
-        Claim(
-            5,
-            "gap-gmp",
-            "GAP localizes better than GMP.",
-            [_less(images, *beside_gmp, LOCALIZATION)],
-        ),
-        Claim(
-            6,
-            "extent",
-            "GAP covers the object's extent, GMP one discriminative part.",
-            [
-                _difference(images, *beside_gmp, measure, 0, np.inf)
-                for measure in ("object_cover", "part_cover")
-            ],
-        ),
-        Claim(
-            7,
-            "localization",
-            "GAP networks localize better than their originals' backprop saliency, NIN and the "
-            "uncut GoogLeNet.",
-            [
-                *(_less(images, r, f"backprop-{CUT_FROM[r]}", LOCALIZATION) for r in gap),
-                *(_less(images, BEST, other, LOCALIZATION) for other in ("nin", "googlenet")),
-            ],
-        ),
-        Claim(
-            8,
-            "localization",
-            "GoogLeNet-GAP localizes best of all.",
-            [_less(images, BEST, row, LOCALIZATION) for row in paper.TABLE_2 if row != BEST],
-        ),
-        Claim(
-            9,
-            "resolution",
-            "A higher map resolution localizes better: GoogLeNet cut at 4e against uncut.",
-            [_less(images, BEST, "googlenet", LOCALIZATION)],
-        ),
-        Claim(
-            10,
-            "claims",
-            "The two-box heuristic lowers top-5 localization error.",
-            [_less(images, f"heuristics-{BEST}", BEST, LOCALIZATION)],
-        ),
-        Claim(
-            11,
-            "classes",
-            "Maps of different classes on one image differ in place: each points at its object.",
-            [_own_object(images, BEST)],
-        ),
+        Verdict(claim, [effect(each, measures, seeds or {}) for each in claim.comparisons])
+        for claim in CLAIMS
     ]
 
 
-def _less(images: Images, first: str, second: str, measure: str) -> Comparison:
-    """The first row less the second, which the claim puts below zero."""
-    return _difference(images, first, second, measure, -np.inf, 0)
+def effect(
+    comparison: Comparison, measures: Mapping[str, pd.DataFrame], seeds: Mapping[str, int]
+) -> Effect:
+    """What a study's measures say of a comparison; arguments as for `verdicts`."""
+    points = 100 * _by_image(comparison.difference, measures).dropna().to_numpy()
+    mean = float(points.mean()) if len(points) else nan
+    fewest = min(seeds.get(row, 1) for row in _rows(comparison.difference))
+    return Effect(comparison, mean, *bootstrap(points), len(points), fewest)
 
 
-def _difference(
-    images: Images, first: str, second: str, measure: str, least: float, most: float
-) -> Comparison:
-    each = images.column(first, measure) - images.column(second, measure)
-    seeds = images.fewest_seeds(first, second)
-    return _compare(f"{MEASURES[measure]}: {first} − {second}", each, seeds, least, most)
+def _by_image(figure: Figure, measures: Mapping[str, pd.DataFrame]) -> pd.Series:
+    """Empty where the study lacks a row or its measure."""
+    first, second = figure
+    if isinstance(first, str):
+        return measures.get(first, pd.DataFrame()).get(second, pd.Series(dtype=float))
+    return _by_image(first, measures) - _by_image(second, measures)
 
 
-def _costs_more(images: Images, first: str, second: str) -> Comparison:
-    """What surgery costs the first network less what it costs the second."""
-    cost, other = (
-        images.column(row, CLASSIFICATION) - images.column(CUT_FROM[row], CLASSIFICATION)
-        for row in (first, second)
-    )
-    seeds = images.fewest_seeds(first, second, CUT_FROM[first], CUT_FROM[second])
-    return _compare(f"cost of the surgery: {first} − {second}", cost - other, seeds, 0, np.inf)
-
-
-def _own_object(images: Images, row: str) -> Comparison:
-    """How much more often a class's map peaks on its own object than on the other class's."""
-    each = images.column(row, "peak_on_own") - images.column(row, "peak_on_other")
-    seeds = images.fewest_seeds(row)
-    what = f"peaks on the own object − on the other's: {row}"
-    return _compare(what, each, seeds, 0, np.inf)
-
-
-def _compare(what: str, each: Iterable[float], seeds: int, least: float, most: float) -> Comparison:
-    """Of each image's difference as a share, those of unknown ones left out."""
-    known = 100 * pd.Series(each, dtype=float).dropna().to_numpy()
-    effect = float(known.mean()) if len(known) else np.nan
-    return Comparison(what, effect, *bootstrap(known), len(known), seeds, least, most)
+def _rows(figure: Figure) -> list[str]:
+    first, second = figure
+    return [first] if isinstance(first, str) else _rows(first) + _rows(second)

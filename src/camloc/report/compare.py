@@ -12,13 +12,15 @@ from dvc.scm import RevError
 from dvc_data.index import DataIndexError
 
 from camloc.core.errors import UserError, refusing
+from camloc.core.files import replacing_file
+from camloc.core.paths import FOLDER, Study
 from camloc.core.surroundings import check_remote, told
-from camloc.core.trees import read_tree, shown
+from camloc.core.trees import flat, read_tree, shown
+from camloc.evaluation import store
 from camloc.evaluation.errors import ERRORS
 from camloc.evaluation.intervals import bootstrap, interval, resampled_means
-from camloc.maps import store
-from camloc.report import charts, figures, formatting
-from camloc.report.pages import filled
+from camloc.report import formatting
+from camloc.report.formatting import NONE
 
 WORKSPACE = "workspace"
 MISSING = (FileNotFoundError, DvcException, DataIndexError)  # what is not in the cache raises
@@ -78,12 +80,10 @@ def _cached(files: DVCFileSystem, params: dict) -> tuple[dict, str | None]:
     with suppress(*MISSING):
         fingerprint = f"{split} of {files.read_text('data/manifest/dataset.json')}"
     for name in {**originals, **models}:
-        for method in store.METHODS:
-            row = store.row_name(name, method)
-            path = f"data/evaluation/{name}/{split}-{row}.parquet"
-            damaged = refusing(f"{path} is damaged, here or in DVC's cache", "delete it, run again")
-            with suppress(*MISSING), files.open(path) as file, damaged:
-                images[row] = pd.read_parquet(file).set_index("image")
+        path = (Study(Path(FOLDER)).evaluation(str(name)) / store.IMAGES).as_posix()
+        damaged = refusing(f"{path} is damaged, here or in DVC's cache", "delete it, run again")
+        with suppress(*MISSING), files.open(path) as file, damaged:
+            images |= store.Evaluation.of([pd.read_parquet(file)], wsol={}).measures(split)
     return images, fingerprint
 
 
@@ -95,21 +95,17 @@ def _section(params: dict, name: str) -> dict:
 
 def changed_params(a: dict, b: dict) -> pd.DataFrame:
     """Keys of params.yaml that differ, with their values in either."""
-    flat = [_flat(tree) for tree in (a, b)]
-    keys = sorted(set(flat[0]) | set(flat[1]))
+    values = {"A": flat(a), "B": flat(b)}
     lines = {
-        key: {
-            "A": str(flat[0].get(key, formatting.NONE)),
-            "B": str(flat[1].get(key, formatting.NONE)),
-        }
-        for key in keys
-        if flat[0].get(key) != flat[1].get(key)
+        key: {name: str(own.get(key, NONE)) for name, own in values.items()}
+        for key in sorted(values["A"].keys() | values["B"].keys())
+        if values["A"].get(key) != values["B"].get(key)
     }
     return pd.DataFrame.from_dict(lines, orient="index", columns=["A", "B"]).rename_axis("key")
 
 
 def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
-    """One error of every row that either revision has, in percent, and B less A in points.
+    """One error of every row that either revision has, in percent, and B − A in points.
 
     Where both revisions scored the same images of the same data, the difference is paired;
     elsewhere its interval is of two independent samples, and `images` says so. A dash where the
@@ -123,7 +119,7 @@ def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
         samples = [r.images.get(row, pd.DataFrame()).get(error) for r in (a, b)]
         line: dict[str, object] = {}
         for title, value, sample in zip("AB", values, samples, strict=True):
-            span = formatting.NONE if sample is None else formatting.span(*bootstrap(100 * sample))
+            span = NONE if sample is None else formatting.interval(*bootstrap(100 * sample))
             line |= {title: float("nan") if value is None else value, f"{title} interval": span}
         line["difference"] = line["B"] - line["A"]
         low, high, paired = _spread(*samples, same=a.data == b.data is not None)
@@ -133,9 +129,9 @@ def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
 
 
 def _spread(a: pd.Series | None, b: pd.Series | None, same: bool) -> tuple[float, float, str]:
-    """The interval of the mean of B less A in points, and how it was taken."""
+    """The interval of the mean of B − A in points, and how it was taken."""
     if a is None or b is None:
-        return float("nan"), float("nan"), formatting.NONE
+        return float("nan"), float("nan"), NONE
     if same and set(a.index) == set(b.index):
         moved = 100 * (b - a)
         return *bootstrap(moved), f"{moved.count():,}, paired"
@@ -150,38 +146,35 @@ def compare(root: Path, first: str, second: str) -> Path:
         UserError: a revision that is unknown or holds no results.
     """
     a, b = read_revision(root, first), read_revision(root, second)
-    found = {title: differences(a, b, error) for error, title in ERRORS.items()}
-    found = {title: table for title, table in found.items() if len(table)}
-    shown = [
+    page = _page(a, b)
+    target = root / "reports" / "compare.html"
+    with replacing_file(target) as new:
+        new.write_text(page, encoding="utf-8")
+    return target
+
+
+def _page(a: Revision, b: Revision) -> str:
+    from camloc.report import charts, figures  # plotting takes seconds to import
+
+    every = {title: differences(a, b, error) for error, title in ERRORS.items()}
+    found = {title: table for title, table in every.items() if len(table)}
+    tables = [
         formatting.show(table.drop(columns=["low", "high"]), f"{title[0].upper()}{title[1:]} (%)")
         for title, table in found.items()
     ]
     changed = changed_params(a.params, b.params)
     chart = figures.show(
         charts.differences(found),
-        alt=f"How each row's errors differ between {first} and {second}, with intervals.",
-        caption=f"Errors of B ({second}) less those of A ({first}): to the left B errs less.",
+        alt=f"How each row's errors differ between {a.name} and {b.name}, with intervals.",
+        caption=f"Errors of B ({b.name}) − those of A ({a.name}): to the left B errs less.",
     )
-    page = filled(
+    return formatting.filled(
         "compare.html.j2",
         study=b.params.get("study", ""),
-        title=f"{first} against {second}",
-        first=first,
-        second=second,
+        title=f"{a.name} against {b.name}",
+        first=a.name,
+        second=b.name,
         changed=formatting.show(changed, "Parameters that differ") if len(changed) else None,
         chart=chart,
-        tables=shown,
+        tables=tables,
     )
-    target = root / "reports" / "compare.html"
-    target.write_text(page, encoding="utf-8")
-    return target
-
-
-def _flat(tree: object, prefix: str = "") -> dict[str, object]:
-    """A tree of dictionaries as one, keys joined by dots."""
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    found: dict[str, object] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found

@@ -6,9 +6,9 @@ classes from every row, and a script that does what `camloc.boxes.paper.boxes_fr
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,11 +16,10 @@ from PIL import Image
 
 from camloc.core.params import Params
 from camloc.core.paths import Study
+from camloc.core.rows import Row
 from camloc.data.manifest import BOX_COLUMNS, Manifest
 from camloc.data.pictures import read_picture
 from camloc.maps import store
-from camloc.maps.store import row_name
-from camloc.report.figures import MAP_COLOURS, PREDICTED, TRUE
 
 BUDGET = 4_000_000  # bytes of pictures and maps, so that the page stays under 5 MB
 IMAGES = 300
@@ -38,16 +37,23 @@ def contents(study: Study, params: Params) -> dict:
         the maps), `threshold`, `iou`, the colours of the maps, of `true` and of `predicted` boxes,
         and of how many images these are a draw, `of`.
     """
+    from camloc.report import figures  # plotting takes seconds to import
+
     manifest = Manifest.load(study.manifest).with_truth(study.truth)
     split = params.evaluate.split
+    folders = {
+        name: study.predictions(name) / split for name in (*params.models, *params.originals)
+    }
     rows = [
-        (row_name(name, method), study.predictions(name) / split, method)
-        for name in (*params.models, *params.originals)
-        for method in store.methods_of(study.predictions(name) / split)
+        (Row(name, method), folder)
+        for name, folder in folders.items()
+        for method in store.methods_of(folder)
     ]
     images = manifest.split(split)
     number = {wnid: i for i, wnid in enumerate(manifest.wnids)}
-    pictures = _affordable_pictures(manifest, images.sample(frac=1, random_state=params.seed), rows)
+    shapes = [store.read_maps(folder, row.method).shape[2:] for row, folder in rows]
+    drawn = images.sample(frac=1, random_state=params.seed)
+    pictures = affordable_pictures(manifest, drawn, shapes)
     chosen = images[images["image"].isin(pictures)]
     boxes = manifest.boxes[manifest.boxes["image"].isin(pictures)]
     return {
@@ -55,21 +61,24 @@ def contents(study: Study, params: Params) -> dict:
         "images": [
             _image(image, pictures[image["image"]], boxes, number) for _, image in chosen.iterrows()
         ],
-        "rows": [_row(*row, chosen["image"], boxes, number) for row in rows],
+        "rows": [_row(row, folder, chosen["image"], boxes, number) for row, folder in rows],
         "threshold": params.boxes.threshold,
         "iou": params.evaluate.iou,
-        "colours": _colours(),
-        "true": TRUE,
-        "predicted": PREDICTED,
+        "colours": figures.map_colours(64),
+        "true": figures.TRUE,
+        "predicted": figures.PREDICTED,
         "of": len(images),
     }
 
 
-def _affordable_pictures(
-    manifest: Manifest, drawn: pd.DataFrame, rows: list[tuple[str, Path, str]]
+def affordable_pictures(
+    manifest: Manifest, drawn: pd.DataFrame, shapes: Sequence[tuple[int, int]]
 ) -> dict[str, str]:
-    """The pictures of the first of the drawn images, as many as the page can hold, by image."""
-    shapes = [store.read_maps(folder, method).shape[2:] for _, folder, method in rows]
+    """The pictures of the first of the drawn images, as many as the page can hold, by image.
+
+    Args:
+        shapes: of the maps of each row.
+    """
     each = sum(4 / 3 * 2 * (LEADING + 1) * np.prod(shape) for shape in shapes)  # maps as base64
     pictures: dict[str, str] = {}
     left = BUDGET
@@ -105,31 +114,23 @@ def _picture(path: Path) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _row(
-    name: str, folder: Path, method: str, images: pd.Series, boxes: pd.DataFrame, number: dict
-) -> dict:
+def _row(row: Row, folder: Path, images: pd.Series, boxes: pd.DataFrame, number: dict) -> dict:
     """One row's maps of the leading classes of the images and of those that they hold."""
     stored = store.read(folder)
     held = pd.MultiIndex.from_frame(boxes[["image", "wnid"]])
     is_held = pd.MultiIndex.from_frame(stored[["image", "wnid"]]).isin(held)
     keep = stored["image"].isin(images) & ((stored["rank"] <= LEADING) | is_held)
     stored = stored[keep].sort_values(["image", "rank"])
-    maps = store.read_maps(folder, method)
+    maps = store.read_maps(folder, row.method)
     low: NDArray[np.float16] = maps.reshape(-1, *maps.shape[2:])[stored.index]
     by_image = {
         image: [[number[w], int(r), round(float(s), 4)] for w, r, s in own.to_numpy()]
         for image, own in stored.set_index("image").groupby(level=0, sort=False)
     }
     return {
-        "name": name,
+        "name": row.name,
         "height": low.shape[1],
         "width": low.shape[2],
         "maps": base64.b64encode(low.astype("<f2").tobytes()).decode(),
         "stored": [by_image[image] for image in images],
     }
-
-
-def _colours() -> list[list[int]]:
-    """The colours of the maps, from the lowest value to the highest, 64 of them."""
-    shades = matplotlib.colormaps[MAP_COLOURS](np.linspace(0, 1, 64))[:, :3]
-    return np.round(255 * shades).astype(int).tolist()

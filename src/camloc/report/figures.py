@@ -3,7 +3,7 @@
 import base64
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from cycler import cycler
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,32 +22,64 @@ from numpy.typing import NDArray
 from camloc.boxes.geometry import CORNERS, best_iou
 from camloc.boxes.paper import upsample
 from camloc.boxes.predictions import Split, places
-from camloc.core.params import Boxes
+from camloc.boxes.rule import Rule
+from camloc.core.files import replacing_file
 from camloc.core.paths import Study
+from camloc.core.rows import Row
 from camloc.data.manifest import Manifest
 from camloc.data.pictures import read_picture
 from camloc.maps import store
-from camloc.maps.store import row_name
 
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
 MAP_COLOURS = "viridis"
 DPI = 110
-INK, GRID = "#262626", "#cccccc"  # of charts on paper; seaborn's own
+INK, GRID = "#262626", "#cccccc"
+# seaborn's `whitegrid` and its palette for colour-blind readers (a test holds that), written out
+# since seaborn takes seconds to import and every stage draws.
+PALETTE = [
+    *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),
+    *("#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"),
+]
+THEME = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.edgecolor", "grid.color"), GRID),
+    **dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), 12),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 11),
+    **dict.fromkeys(("xtick.bottom", "ytick.left"), False),
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.linewidth": 1.25,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "grid.linewidth": 1,
+    "legend.framealpha": 0,
+    "lines.solid_capstyle": "round",
+    "patch.edgecolor": "w",
+    "patch.force_edgecolor": True,
+}
 
 
 # A person's own matplotlibrc would turn maps upside down (image.origin), ask for LaTeX or for a
 # window; a notebook's kernel names its backend in the environment.
 matplotlib.rcdefaults()
-
-
 if "MPLBACKEND" not in os.environ:
     matplotlib.use("agg")
+
+
+def set_theme() -> None:
+    """The look of the study's charts."""
+    matplotlib.rcParams.update(THEME)
+
+
+def map_colours(count: int) -> list[list[int]]:
+    """The colours of the maps, from the lowest value to the highest, as red, green and blue."""
+    shades = matplotlib.colormaps[MAP_COLOURS](np.linspace(0, 1, count))[:, :3]
+    return np.round(255 * shades).astype(int).tolist()
 
 
 def show(figure: Figure, alt: str, caption: str, name: str = "") -> HTML:
     """A matplotlib figure as an HTML figure, with its own alt text and a caption.
 
-    Charts are drawn as SVG that follows the page into the dark, pictures as PNG.
+    Charts are drawn as SVG that follows the page's dark mode, pictures as PNG.
 
     Args:
         name: what links to it say: `#fig-<name>`.
@@ -73,8 +106,9 @@ def _anchor(name: str) -> str:
 
 
 def _png(figure: Figure) -> bytes:
+    """Without a date or a version, so that equal figures are equal files."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -95,9 +129,9 @@ def _themed_svg(figure: Figure) -> bytes:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, without a date, so that equal figures are equal files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    """Write a figure as PNG."""
+    with replacing_file(path) as new:
+        new.write_bytes(_png(figure))
 
 
 def grid(rows: int, columns: int, side: float = 1.7) -> tuple[Figure, NDArray]:
@@ -134,38 +168,11 @@ def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -
             )
 
 
-def training_curves(history: pd.DataFrame) -> Figure:
-    """Loss and top-1 error by epoch, on the train and val splits."""
-    set_theme()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
-    for panel, measure, unit in (
-        (left, "loss", "cross-entropy"),
-        (right, "err_top1", "top-1 error (%)"),
-    ):
-        for split, style in (("train", "--"), ("val", "-")):
-            panel.plot(
-                history["epoch"], history[f"{split}_{measure}"], style, marker=".", label=split
-            )
-        panel.set(xlabel="epoch", ylabel=unit)
-        panel.legend()
-    return figure
-
-
-def set_theme() -> None:
-    """The look of the study's charts, by seaborn; imported late, since it brings SciPy and most
-    notebooks draw pictures only."""
-    import seaborn
-
-    ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
-    lines = {"axes.edgecolor": GRID, "grid.color": GRID, "legend.framealpha": 0}
-    seaborn.set_theme(style="whitegrid", palette="colorblind", rc=ink | lines)
-
-
 def draw_localization(
     panel: Axes, manifest: Manifest, image: pd.Series, wnid: str, low: NDArray, box: NDArray
 ) -> None:
-    """A picture under its map of a class, with the map's box, the class's true ones and their best
-    IoU."""
+    """A picture under its map of a class, with the map's box, the ground-truth boxes of the class
+    and their best IoU."""
     picture = read_picture(manifest.root / image["path"])
     true = manifest.boxes_of(image["image"], wnid)
     title = manifest.short_name(wnid)
@@ -174,6 +181,20 @@ def draw_localization(
     draw_picture(panel, picture, title, low)
     draw_boxes(panel, true, TRUE, dashed=True)
     draw_boxes(panel, box, PREDICTED)
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Loss and top-1 error by epoch, on the train and val splits."""
+    set_theme()
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    measures = {"loss": "cross-entropy", "err_top1": "top-1 error (%)"}
+    for panel, (measure, title) in zip(axes, measures.items(), strict=True):
+        for split, style in (("train", "--"), ("val", "-")):
+            values = history[f"{split}_{measure}"]
+            panel.plot(history["epoch"], values, style, marker=".", label=split)
+        panel.set(xlabel="epoch", ylabel=title)
+        panel.legend()
+    return figure
 
 
 def leading_classes(
@@ -188,20 +209,21 @@ def leading_classes(
     figure, axes = grid(1, 1 + len(rows))
     draw_picture(axes[0, 0], picture, f"true: {manifest.short_name(image['wnid'])}")
     for panel, row in zip(axes[0, 1:], rows, strict=True):
-        guess = stored.iloc[row]
-        title = f"{guess['rank']}. {manifest.short_name(guess['wnid'])} {guess['score']:.2f}"
-        draw_picture(panel, picture, title, flat[row])
+        predicted = stored.iloc[row]
+        name = manifest.short_name(predicted["wnid"])
+        draw_picture(
+            panel, picture, f"{predicted['rank']}. {name} {predicted['score']:.2f}", flat[row]
+        )
     return figure
 
 
 def best_worst_and_drawn(
-    split: Split, method: str, boxes: dict, ious: pd.Series, seed: int, count: int = 6
+    split: Split, method: str, rule: Rule, ious: pd.Series, seed: int, count: int = 6
 ) -> Figure | None:
     """Pictures under the map of their true class: those with the best box, the worst, and others
     drawn at random.
 
     Args:
-        boxes: the section of params.yaml.
         ious: of each image the IoU of the box of its true class, by image; NaN is left out.
 
     Returns:
@@ -218,16 +240,12 @@ def best_worst_and_drawn(
     images = split.images.set_index("image", drop=False)
     figure, axes = grid(len(chosen), count, side=1.5)
     for panels, (title, names) in zip(axes, chosen.items(), strict=True):
-        _draw_row(panels, split, method, boxes, images.loc[names])
-        _name_row(panels[0], title)
+        _draw_row(panels, title, split, method, rule, images.loc[names])
     return figure
 
 
-def several_classes(split: Split, method: str, boxes: dict, count: int) -> Figure | None:
+def several_classes(split: Split, method: str, rule: Rule, count: int) -> Figure | None:
     """Pictures with objects of several classes, a row each, under the map of each of them.
-
-    Args:
-        boxes: the section of params.yaml.
 
     Returns:
         None where no picture of the split holds several classes.
@@ -236,20 +254,20 @@ def several_classes(split: Split, method: str, boxes: dict, count: int) -> Figur
     images = split.images[split.images["image"].isin(held.index[held.map(len) > 1])].head(count)
     if images.empty:
         return None
-    guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
-    place = places(guesses)
+    predictions, maps = split.predictions(method, rule, images["image"])
+    place = places(predictions)
     figure, axes = grid(len(images), 1 + int(held[images["image"]].map(len).max()))
     for panels, (_, image) in zip(axes, images.iterrows(), strict=True):
         draw_picture(panels[0], read_picture(split.manifest.root / image["path"]))
         for panel, wnid in zip(panels[1:], held[image["image"]], strict=False):
             if (i := place.get((image["image"], wnid))) is not None:
-                box = guesses.loc[i, CORNERS].to_numpy(dtype=int)
+                box = predictions.loc[i, CORNERS].to_numpy(dtype=int)
                 draw_localization(panel, split.manifest, image, wnid, maps[i], box)
     return figure
 
 
 def networks_side_by_side(
-    study: Study, manifest: Manifest, split: str, networks: Sequence[str], boxes: dict, count: int
+    study: Study, manifest: Manifest, split: str, networks: Sequence[str], rule: Rule, count: int
 ) -> Figure | None:
     """The first labelled pictures of a split, a column each, under the maps of their class from
     every network, a row each.
@@ -259,35 +277,37 @@ def networks_side_by_side(
     """
     images = manifest.split(split).dropna(subset="wnid").head(count)
     rows = [
-        (Split(study.predictions(network), manifest, split), network, method)
+        Row(network, method)
         for network in networks
         for method in store.methods_of(study.predictions(network) / split)
     ]
     if images.empty or not rows:
         return None
     figure, axes = grid(len(rows), count, side=1.5)
-    for panels, (stored, network, method) in zip(axes, rows, strict=True):
-        _draw_row(panels, stored, method, boxes, images)
-        _name_row(panels[0], row_name(network, method))
+    for panels, row in zip(axes, rows, strict=True):
+        stored = Split(study.predictions(row.network), manifest, split)
+        _draw_row(panels, row.name, stored, row.method, rule, images)
     return figure
 
 
 def _draw_row(
-    panels: Iterable[Axes], split: Split, method: str, boxes: dict, images: pd.DataFrame
+    panels: Sequence[Axes],
+    title: str,
+    split: Split,
+    method: str,
+    rule: Rule,
+    images: pd.DataFrame,
 ) -> None:
-    """Each image under the map of its true class; its panel stays empty where none is stored."""
-    guesses, maps = split.guesses(method, Boxes(**boxes), images["image"])
-    true = guesses[guesses["true"]].reset_index(names="map").set_index("image")
+    """Each image under the map of its true class; its panel stays empty where none is stored. The
+    title stands beside the first."""
+    predictions, maps = split.predictions(method, rule, images["image"])
+    true = predictions[predictions["true"]].reset_index(names="map").set_index("image")
     for panel, (_, image) in zip(panels, images.iterrows(), strict=False):
         if image["image"] in true.index:
-            guess = true.loc[image["image"]]
-            box, low = guess[CORNERS].to_numpy(dtype=int), maps[guess["map"]]
-            draw_localization(panel, split.manifest, image, guess["wnid"], low, box)
-
-
-def _name_row(panel: Axes, name: str) -> None:
-    """Write the name of a row of panels beside its first one."""
-    panel.set_axis_on()
-    panel.set(xticks=[], yticks=[])
-    panel.grid(False)
-    panel.set_ylabel(name, fontsize=8)
+            own = true.loc[image["image"]]
+            box, low = own[CORNERS].to_numpy(dtype=int), maps[own["map"]]
+            draw_localization(panel, split.manifest, image, own["wnid"], low, box)
+    panels[0].set_axis_on()
+    panels[0].set(xticks=[], yticks=[])
+    panels[0].grid(False)
+    panels[0].set_ylabel(title, fontsize=8)

@@ -1,7 +1,8 @@
-"""Tables as people read them: HTML and Markdown."""
+"""What people read: tables as HTML and Markdown, and filled templates."""
 
 import re
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 from IPython.display import HTML
@@ -9,6 +10,22 @@ from IPython.display import HTML
 from camloc.report import paper
 
 NONE = "–"  # where there is no figure
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def filled(template: str, **values: object) -> str:
+    """One of the templates, filled; in HTML what is no markup is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # most notebooks fill none
+
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template(template).render(values)
 
 
 def show(table: pd.DataFrame, caption: str, decimals: int = 1) -> HTML:
@@ -53,14 +70,14 @@ def formatted(table: pd.DataFrame, decimals: int = 1) -> pd.DataFrame:
     """The table as text for people: so many decimals, signs on differences, a dash for nothing, an
     interval in brackets behind the figure of the column before it."""
     shown: dict[str, list[str]] = {}
+    figure = ""
     for column in table:
         if column.endswith("interval"):
-            figure = list(shown)[-1]
             both = zip(shown[figure], table[column], strict=True)
-            shown[figure] = [f"{value} ({span})" if span != NONE else value for value, span in both]
+            shown[figure] = [f"{value} ({ends})" if ends != NONE else value for value, ends in both]
         else:
-            sign = "+" if "difference" in column else ""
-            shown[column] = [_text(value, sign, decimals) for value in table[column]]
+            figure, sign = column, "+" if "difference" in column else ""
+            shown[figure] = [_text(value, sign, decimals) for value in table[column]]
     rows = [f"{paper.TITLES[row]} (`{row}`)" if row in paper.TITLES else row for row in table.index]
     return pd.DataFrame(shown, index=pd.Index(rows, name=table.index.name))
 
@@ -71,7 +88,7 @@ def _text(value: object, sign: str, decimals: int) -> str:
     return str(value)
 
 
-def span(low: float, high: float) -> str:
+def interval(low: float, high: float) -> str:
     """An interval as text, a dash where there is none."""
     return NONE if pd.isna(low) else f"{low:.1f} to {high:.1f}"
 

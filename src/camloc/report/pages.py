@@ -9,25 +9,24 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from html import unescape
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from camloc.core.files import replacing
-from camloc.core.params import Boxes, Params
-from camloc.core.paths import EXECUTED, Study, repository_root
-from camloc.pipeline.notebooks import FOLDER
+from camloc.core.files import replacing, replacing_file
+from camloc.core.params import Params
+from camloc.core.paths import EXECUTED, FOLDER, Study, repository_root
 from camloc.report import explorer, formatting
+from camloc.report.formatting import NONE, TEMPLATES, filled
 
-TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = (480, 240)  # pixels at most
 EXPLORER = "explorer"
 _IMAGE = re.compile(r'<img src="data:image/([\w+]+);base64,([^"]+)" alt="([^"]*)"')
@@ -43,15 +42,10 @@ class Chapter:
     stem: str
     notebook: NotebookNode
 
-    def outputs(self, tag: str) -> Iterator[NotebookNode]:
-        """The outputs of the cells that carry a tag."""
-        for cell in self.notebook.cells:
-            if tag in cell.metadata.get("tags", []):
-                yield from cell.get("outputs", [])
-
     def text(self, tag: str) -> str:
         """What the cells with a tag printed, as one line."""
-        printed = "".join(output.get("text", "") for output in self.outputs(tag))
+        outputs = (o for cell in self.notebook.cells if _has(cell, tag) for o in cell.outputs)
+        printed = "".join(output.get("text", "") for output in outputs)
         return "; ".join(printed.strip().splitlines())
 
     def sections(self) -> Iterator[dict]:
@@ -60,9 +54,8 @@ class Chapter:
         for cell in self.notebook.cells:
             if cell.cell_type == "markdown" and (found := _HEADING.search(cell.source)):
                 heading = found.group(1)
-            if "index" in cell.metadata.get("tags", []):
-                parts = [o["data"]["text/html"] for o in cell.outputs if "data" in o]
-                html = "".join(parts).replace('href="#', f'href="html/{self.stem}.html#')
+            if _has(cell, "index"):
+                html = _html(cell).replace('href="#', f'href="html/{self.stem}.html#')
                 yield {"heading": heading, "html": Markup(html)}
 
 
@@ -73,56 +66,81 @@ def render(params: Params) -> str:
         What the study found and where to read it, for people.
     """
     root = repository_root()
-    chapters = list(read_chapters(params, root / EXECUTED))
+    chapters = list(read_chapters(params, root))
+    title = {"study": params.study}
     with replacing(root / "reports" / "html") as folder:
-        for before, chapter, after in _between(chapters):
-            page = filled(
-                "chapter.html.j2",
-                study=params.study,
-                title=chapter.title,
-                before=before,
-                after=after,
-                body=Markup(_body(chapter.notebook)),
-            )
-            (folder / f"{chapter.stem}.html").write_text(page, encoding="utf-8")
+        around = zip([None, *chapters], chapters, [*chapters[1:], None], strict=False)
+        for before, chapter, after in around:
+            page = title | {"title": chapter.title, "before": before, "after": after}
+            path = folder / f"{chapter.stem}.html"
+            _write(path, "chapter", page | {"body": Markup(_body(chapter.notebook))})
+        _write(folder / f"{EXPLORER}.html", "explorer", title | _explorer(params))
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
-        page = filled(
-            "explorer.html.j2",
-            study=params.study,
-            title="Explorer",
-            split=params.evaluate.split,
-            seed=params.seed,
-            deviates=_deviations(params.boxes),
-            contents=explorer.contents(Study.at(FOLDER), params),
-        )
-        (folder / f"{EXPLORER}.html").write_text(page, encoding="utf-8")
-    text = (root / "params.yaml").read_text(encoding="utf-8")
-    index = _index(params, text, chapters, cards)
-    page = filled("index.html.j2", leading=leading, **index)
-    (root / "reports" / "index.html").write_text(page, encoding="utf-8")
-    return f"{index['headline']}\nRead it all in {root / 'reports' / 'index.html'}"
+    index = _index(params, chapters, cards)
+    declared = (root / "params.yaml").read_text(encoding="utf-8")
+    target = root / "reports" / "index.html"
+    _write(target, "index", title | index | {"leading": leading, "params": declared})
+    return f"{index['headline']}\nRead it all in {target}"
 
 
-def _deviations(boxes: Boxes) -> str:
-    """What in the study's own boxes is not the paper's rule on one crop, as in params.yaml."""
-    paper = {"rule": "largest-component", "normalise": "max", "crops": 1}
-    own = {name: getattr(boxes, name) for name in paper}
-    return ", ".join(f"{name}: {value}" for name, value in own.items() if value != paper[name])
+def _write(path: Path, template: str, values: dict) -> None:
+    page = filled(f"{template}.html.j2", **values)
+    with replacing_file(path) as new:
+        new.write_text(page, encoding="utf-8")
 
 
-def filled(template: str, **values: object) -> str:
-    """A page of the templates; what is no markup is escaped."""
-    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    return templates.get_template(template).render(values)
+def _explorer(params: Params) -> dict:
+    """What the explorer's page is filled with."""
+    # Of the study's own boxes what is not the paper's rule on one crop.
+    own = params.boxes.model_dump(include={"rule", "normalise", "crops"}, exclude_defaults=True)
+    return {
+        "title": "Explorer",
+        "seed": params.seed,
+        "split": params.evaluate.split,
+        "deviates": ", ".join(f"{name}: {value}" for name, value in own.items()),
+        "contents": explorer.contents(Study.at(FOLDER), params),
+    }
 
 
-def read_chapters(params: Params, folder: Path) -> Iterator[Chapter]:
-    """The executed notebooks that are there, in the order of reading."""
+def read_chapters(params: Params, root: Path) -> Iterator[Chapter]:
+    """The executed notebooks that are there, in the order of reading, with the prose of the
+    repository's notebooks as it is now."""
     for group, title, stem in contents(params):
-        path = folder / f"{stem}.ipynb"
-        if path.is_file():
-            yield Chapter(group, title, stem, nbformat.read(path, as_version=4))
+        ran = root / EXECUTED / f"{stem}.ipynb"
+        now = root / "notebooks" / f"{stem.partition('-')[0]}.ipynb"
+        if ran.is_file():
+            notebook = nbformat.read(ran, as_version=4)
+            if now.is_file():
+                notebook.cells = _with_prose(notebook, nbformat.read(now, as_version=4))
+            yield Chapter(group, title, stem, notebook)
+
+
+def _with_prose(ran: NotebookNode, now: NotebookNode) -> list[NotebookNode]:
+    """The code cells that ran between the Markdown cells of a notebook as it is now, so that an
+    edit of prose is read without running anything again. Where the notebook has more or fewer code
+    cells now, all cells as they ran."""
+    blocks: list[list[NotebookNode]] = []
+    for cell in ran.cells:
+        if blocks and _has(cell, "injected-parameters"):
+            blocks[-1].append(cell)  # behind the cell that it takes the place of
+        elif cell.cell_type == "code":
+            blocks.append([cell])
+    if len(blocks) != sum(cell.cell_type == "code" for cell in now.cells):
+        return ran.cells
+    code = iter(blocks)
+    parts = (next(code) if cell.cell_type == "code" else [cell] for cell in now.cells)
+    return [cell for part in parts for cell in part]
+
+
+def _has(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def _html(cell: NotebookNode) -> str:
+    """What a cell shows as HTML."""
+    data = (output.get("data", {}) for output in cell.get("outputs", []))
+    return "".join(each.get("text/html", "") for each in data)
 
 
 def contents(params: Params) -> Iterator[tuple[str, str, str]]:
@@ -141,51 +159,43 @@ def contents(params: Params) -> Iterator[tuple[str, str, str]]:
         yield "Evaluation", f"Evaluation of {name}", f"04_evaluate-{name}"
 
 
-def _between(chapters: list[Chapter]) -> Iterator[tuple[Chapter | None, Chapter, Chapter | None]]:
-    """Each chapter with the one before it and the one after it."""
-    padded = [None, *chapters, None]
-    for (before, chapter), (_, after) in pairwise(pairwise(padded)):
-        yield before, chapter, after
-
-
 def _body(notebook: NotebookNode) -> str:
     """The cells as HTML; default parameters are left out where the run brought its own."""
-    exporter = HTMLExporter(
+    injected = any(_has(cell, "injected-parameters") for cell in notebook.cells)
+    return _exporter().from_notebook_node(notebook, {"injected": injected})[0]
+
+
+@cache
+def _exporter() -> HTMLExporter:
+    return HTMLExporter(
         template_name="chapter",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
-    tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
-    body, _ = exporter.from_notebook_node(notebook, {"injected": "injected-parameters" in tags})
-    return body
 
 
 def _card(chapter: Chapter, folder: Path) -> dict:
     """A chapter on the index: title, finding, and a thumbnail of its first figure, written here."""
     card = {"stem": chapter.stem, "title": chapter.title, "line": chapter.text("finding")}
-    html = "".join(
-        output["data"].get("text/html", "")
-        for cell in chapter.notebook.cells
-        for output in cell.get("outputs", [])
-        if "data" in output
-    )
-    if found := _IMAGE.search(html):
-        kind, data, alt = found.groups()
-        name = f"{chapter.stem}.{'svg' if kind == 'svg+xml' else 'jpg'}"
-        (folder / name).write_bytes(_thumbnail(kind, base64.b64decode(data)))
-        card |= {"thumbnail": name, "alt": unescape(alt)}
-    return card
+    found = _IMAGE.search("".join(map(_html, chapter.notebook.cells)))
+    if not found:
+        return card | {"thumbnail": None}
+    kind, data, alt = found.groups()
+    name = f"{chapter.stem}.{'svg' if kind == 'svg+xml' else 'jpg'}"
+    (folder / name).write_bytes(_thumbnail(kind, base64.b64decode(data)))
+    return card | {"thumbnail": name, "alt": unescape(alt)}
 
 
 def _explorer_card(maps: Path, folder: Path) -> dict:
     """The explorer on the index, with the picture of every network's maps where there is one."""
     line = "Choose an image, a network and a class, move the threshold, and see the box change."
     card = {"stem": EXPLORER, "title": "Explorer", "line": line}
-    if maps.is_file():
-        (folder / f"{EXPLORER}.jpg").write_bytes(_thumbnail("png", maps.read_bytes()))
-        card |= {"thumbnail": f"{EXPLORER}.jpg", "alt": "Pictures under the maps of every network."}
-    return card
+    if not maps.is_file():
+        return card | {"thumbnail": None}
+    (folder / f"{EXPLORER}.jpg").write_bytes(_thumbnail("png", maps.read_bytes()))
+    alt = "Pictures under the maps of every network."
+    return card | {"thumbnail": f"{EXPLORER}.jpg", "alt": alt}
 
 
 def _thumbnail(kind: str, data: bytes) -> bytes:
@@ -198,24 +208,18 @@ def _thumbnail(kind: str, data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _index(params: Params, text: str, chapters: list[Chapter], cards: list[dict]) -> dict:
-    """What the template of the index is filled with.
-
-    Args:
-        text: of params.yaml.
-    """
+def _index(params: Params, chapters: list[Chapter], cards: list[dict]) -> dict:
+    """What the index says of the chapters."""
     by_stem = {chapter.stem: chapter for chapter in chapters}
     report, data = by_stem.get("05_report"), by_stem.get("00_data")
     groups = groupby(zip(chapters, cards, strict=True), key=lambda pair: pair[0].group)
     costs = pd.DataFrame({chapter.stem: _cost(chapter) for chapter in chapters}).T
     return {
-        "study": params.study,
         "title": "Results",
         "headline": report.text("headline") if report else "The report has not run yet.",
         "sections": list(report.sections()) if report else [],
         "groups": [(group, [card for _, card in pairs]) for group, pairs in groups],
         "missing": [title for _, title, stem in contents(params) if stem not in by_stem],
-        "params": text,
         "data": data.text("finding") if data else "The data stage has not run yet.",
         "machines": sorted({_machine(chapter) for chapter in chapters}),
         "costs": formatting.show(costs, "When each notebook last ran, and what it took"),
@@ -235,9 +239,9 @@ def _cost(chapter: Chapter) -> dict[str, str]:
     ran, about = (chapter.notebook.metadata.get(key, {}) for key in ("papermill", "camloc"))
     start, duration = ran.get("start_time"), ran.get("duration")
     return {
-        "ran (UTC)": start[:16].replace("T", " ") if start else formatting.NONE,
-        "commit": about.get("commit", formatting.NONE),
-        "duration (s)": formatting.NONE if duration is None else f"{duration:.0f}",
-        "processor time (s)": str(about.get("processor_seconds", formatting.NONE)),
-        "peak memory (MiB)": str(about.get("peak_memory_mib", formatting.NONE)),
+        "ran (UTC)": start[:16].replace("T", " ") if start else NONE,
+        "commit": about.get("commit", NONE),
+        "duration (s)": NONE if duration is None else f"{duration:.0f}",
+        "processor time (s)": str(about.get("processor_seconds", NONE)),
+        "peak memory (MiB)": str(about.get("peak_memory_mib", NONE)),
     }

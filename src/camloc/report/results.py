@@ -1,228 +1,200 @@
 """The results of a study, collected from what the evaluations left."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 import pandas as pd
 
-from camloc.core.params import Evaluate
+from camloc.core.params import Evaluate, Model, Original
 from camloc.core.paths import Study
+from camloc.core.rows import HEURISTICS, OWN, Row
 from camloc.data.manifest import Manifest
-from camloc.evaluation.baselines import BASELINES, CENTRE_GAUSSIAN, baseline_curves, baseline_rows
-from camloc.evaluation.choices import choice
-from camloc.evaluation.error_types import SIZES
+from camloc.evaluation.baselines import baselines
+from camloc.evaluation.errors import ERRORS, percentages
 from camloc.evaluation.intervals import intervals
-from camloc.evaluation.store import by_threshold
-from camloc.evaluation.thresholds import over_thresholds
+from camloc.evaluation.store import Evaluation, values
 from camloc.maps import store
-from camloc.report import paper, tables
-from camloc.report.claims import BEST, MAX_POOLED, Claim, ledger
-from camloc.report.tables import Rows, Spans
+from camloc.report import claims, paper
+from camloc.report.claims import BEST, MAX_POOLED, Verdict
 
-NO_NETWORK = (*BASELINES, CENTRE_GAUSSIAN)
-# GAP against GMP and against the uncut network, and CAMs against the gradient saliency.
-PAIRS = [
-    ("googlenet-gap", "googlenet-gmp"),
-    ("googlenet-gap", "googlenet"),
-    ("googlenet-gap", "nin"),
-    ("googlenet-gap", "backprop-googlenet"),
-    ("vgg16-gap", "backprop-vgg16"),
-    ("alexnet-gap", "backprop-alexnet"),
-    ("alexnet2-gap", "alexnet-gap"),
-    ("googlenet-gap", "centre-box"),
-]
+FIGURE = ["percent", "low", "high"]  # an error, and the ends of its 95 % confidence interval
+Networks = Mapping[str, Original | Model]
 
 
 @dataclass(frozen=True)
-class Report:
-    """The figures of a study: rows by split, and the paper's tables on the reported split."""
+class Results:
+    """The results of a study: one tidy table, and of the reported split what is no figure of an
+    image."""
 
     manifest: Manifest
-    rows: dict[str, Rows]
-    spans: dict[str, Spans]
-    errors: dict[str, pd.DataFrame]
-    scores: dict[str, dict]
-    outcomes: dict[str, pd.DataFrame]
-    choices: dict[str, pd.DataFrame]
-    cells: dict[str, int]  # a side of each network's CAMs
+    split: str  # the reported one
+    networks: Networks
+    rows: dict[str, Row]  # of the reported split, by name
+    values: pd.DataFrame  # of all splits (see `evaluation.store.values`)
+    error_types: pd.DataFrame  # row, image, error_type and size of the object
+    wsol: dict[str, dict]  # of each row `evaluation.wsol.summary`
     curves: dict[str, pd.DataFrame]  # of each row the paper's rule over thresholds
-    seeds: dict[str, list[str]]
-    split: str
+    choices: dict[str, pd.DataFrame]  # of each network `evaluation.choices.choices`
+    sides: dict[str, int]  # of each network the cells a side of its CAMs
+
+    @cached_property
+    def _measures(self) -> dict[str, dict[str, pd.DataFrame]]:
+        found: dict[str, dict[str, pd.DataFrame]] = {}
+        for (split, row), own in self.values.groupby(["split", "row"], observed=True):
+            table = own.pivot(index="image", columns="measure", values="value")
+            plain = {"index": table.index.astype(object), "columns": table.columns.astype(object)}
+            found.setdefault(split, {})[row] = pd.DataFrame(table.to_numpy(), **plain)
+        return found
+
+    @cached_property
+    def _errors(self) -> dict[str, pd.DataFrame]:
+        return {split: _errors_of(rows) for split, rows in self._measures.items()}
 
     @property
-    def images(self) -> int:
-        """Labelled images of the reported split."""
-        return int(self.manifest.split(self.split)["wnid"].notna().sum())
+    def splits(self) -> list[str]:
+        return list(self._measures)
 
-    @property
-    def table_1(self) -> pd.DataFrame:
-        return tables.table_1(self.rows[self.split], self.images, self.spans[self.split])
+    def measures(self, split: str | None = None) -> dict[str, pd.DataFrame]:
+        """Of each row of a split, by itself the reported one, its measures as shares: one row per
+        image, its index."""
+        return self._measures.get(split or self.split, {})
 
-    @property
-    def table_2(self) -> pd.DataFrame:
-        return tables.table_2(self.rows[self.split], self.images, self.spans[self.split])
+    def errors(self, split: str | None = None) -> pd.DataFrame:
+        """The errors of a split, by itself the reported one, in percent, NaN where a row has none:
+        by row; columns are pairs of `ERRORS` and `FIGURE`."""
+        return self._errors.get(split or self.split, _errors_of({}))
 
-    @property
-    def table_3(self) -> pd.DataFrame:
-        images = int(self.manifest.split("test")["wnid"].notna().sum())
-        return tables.table_3(self.rows.get("test", {}), images, self.spans.get("test", {}))
+    def images(self, split: str | None = None) -> int:
+        """How many images of a split, by itself the reported one, have a label."""
+        return int(self.manifest.split(split or self.split)["wnid"].notna().sum())
 
-    @property
-    def both_splits(self) -> pd.DataFrame:
-        return tables.by_split(self.rows, self.spans)
-
-    @property
-    def baselines(self) -> pd.DataFrame:
-        return tables.baselines(self.rows[self.split], self.images, self.spans[self.split])
-
-    @property
-    def differences(self) -> pd.DataFrame:
-        pairs = [pair for pair in PAIRS if all(row in self.errors for row in pair)]
-        return tables.differences(self.errors, pairs)
-
-    @property
-    def over_thresholds(self) -> pd.DataFrame:
-        return tables.over_thresholds(self.scores)
-
-    @property
-    def anatomy(self) -> pd.DataFrame:
-        """What becomes of the first guess, by row."""
-        return tables.kinds_of_misses(self.outcomes)
-
-    @property
-    def anatomy_by_size(self) -> pd.DataFrame:
-        """The same by the size of the object."""
-        parts = {
-            f"{row}, {size}": part
-            for row, outcome in self.outcomes.items()
-            for size in SIZES
-            if len(part := outcome[outcome["size"] == size])
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """The rows of metrics.json: errors in percent of the networks' classes, CAMs and
+        saliency."""
+        errors = self.errors().xs("percent", axis=1, level=1)
+        return {
+            name: errors.loc[name].dropna().to_dict() if name in errors.index else {}
+            for name, row in self.rows.items()
+            if row.network and row.method not in HEURISTICS
         }
-        return tables.kinds_of_misses(parts)
 
-    @property
-    def claims(self) -> list[Claim]:
-        """The paper's claims with their verdicts on this study.
+    @cached_property
+    def seeds(self) -> dict[str, list[str]]:
+        """Networks that differ in their seed alone, by the name of the first."""
+        return {members[0]: members for members in self.alike("seed")}
 
-        Where a line of params.yaml was trained from several seeds, it counts by the mean of them.
-        """
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """On the paper's claims. A network that was trained from several seeds counts by the mean
+        of them."""
+        measures = self.measures()
         groups = {
-            name: [self.errors[member] for member in members if member in self.errors]
+            name: [measures[member] for member in members if member in measures]
             for name, members in self.seeds.items()
         }
         means = {name: sum(found) / len(found) for name, found in groups.items() if found}
-        return ledger(self.errors | means, {name: len(groups[name]) for name in means})
+        return claims.verdicts(measures | means, {name: len(groups[name]) for name in means})
+
+    def alike(self, but: str) -> list[list[str]]:
+        """Networks made by surgery that are declared alike but for one key, two or more
+        together."""
+        groups: dict[str, list[str]] = {}
+        for name, declared in self.networks.items():
+            if isinstance(declared, Model):
+                rest = declared.model_dump(mode="json", exclude={but})
+                groups.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
+        return [members for members in groups.values() if len(members) > 1]
+
+    @property
+    def rivals(self) -> list[str]:
+        """The two networks whose pooling the paper compares, else others that differ in it
+        alone."""
+        if {BEST, MAX_POOLED} <= set(self.networks):
+            return [BEST, MAX_POOLED]
+        return next(iter(self.alike("pool")), [])
 
     @property
     def best(self) -> str | None:
         """The network whose CAMs localize best; None where none of them could be scored."""
-        errors = {n: self.rows[self.split].get(n, {}).get("loc_err_top1") for n in self.cells}
-        known = {name: error for name, error in errors.items() if error is not None}
-        return min(known, key=known.get) if known else None
+        known = self.errors()["loc_err_top1", "percent"].reindex(self.sides).dropna()
+        return None if known.empty else known.idxmin()
 
     @property
     def headline(self) -> str:
         """What was run on what, and which row localizes best."""
         classes = len(self.manifest.classes)
         studied = (
-            f"{self.images:,} {self.split} images of {self.manifest.source} "
+            f"{self.images():,} {self.split} images of {self.manifest.source} "
             f"({classes} {'class' if classes == 1 else 'classes'})"
         )
-        error = "loc_err_top1"
-        found = {row: e[error] for row, e in self.rows[self.split].items() if error in e}
-        if not found:
+        found = self.errors()["loc_err_top1"].dropna()
+        if found.empty:
             return f"On {studied}: no row localizes, since there are no boxes or no maps."
-        best = min(found, key=found.get)
-        low, high = self.spans[self.split][best][error]
+        best = found["percent"].idxmin()
+        percent, low, high = found.loc[best]
         return (
             f"On {studied}, {paper.TITLES.get(best, best)} localizes best of {len(found)} rows: "
-            f"{found[best]:.1f} % top-1 localization error ({low:.1f} to {high:.1f})."
+            f"{percent:.1f} % top-1 localization error (95 % CI {low:.1f} to {high:.1f})."
         )
 
-    @property
-    def over_seeds(self) -> pd.DataFrame:
-        return tables.over_seeds(self.rows[self.split], self.seeds)
+
+def _errors_of(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Errors as `Results.errors` gives them, from each row's measures."""
+    found = {}
+    for row, table in rows.items():
+        errors = table.filter(items=ERRORS)
+        percent, ends = percentages(errors), intervals(errors)
+        found[row] = {
+            (error, part): figure
+            for error in errors
+            for part, figure in zip(FIGURE, (percent[error], *ends[error]), strict=True)
+        }
+    columns = pd.MultiIndex.from_product([ERRORS, FIGURE])
+    table = pd.DataFrame(list(found.values()), index=list(found))
+    return table.reindex(columns=columns).astype(float).rename_axis("row")
 
 
-def collect(study: Study, networks: dict, options: Evaluate) -> Report:
-    """What the evaluations of the networks left, and the baselines beside them.
+def collect(study: Study, networks: Networks, evaluate: Evaluate) -> Results:
+    """What the evaluations of the networks left, and the image-independent baselines.
 
     Networks that were not evaluated, and a split without labels, have no rows.
+
+    Args:
+        networks: originals first.
     """
-    manifest = Manifest.load(study.manifest).with_truth(study.truth)
-    rows: dict[str, Rows] = {options.split: {}}
-    spans: dict[str, Spans] = {options.split: {}}
-    scores: dict[str, dict] = {}
-    outcomes: dict[str, pd.DataFrame] = {}
-    choices: dict[str, pd.DataFrame] = {}
-    cells: dict[str, int] = {}
-    curves: dict[str, pd.DataFrame] = {}
-    for name in filter(lambda name: study.evaluation(name).is_dir(), networks):
-        folder = study.evaluation(name)
-        maps = store.read_maps(study.predictions(name) / options.split, "cam")
-        if maps is not None:
-            cells[name] = maps.shape[-1]
-        for file, target in (("errors", rows), ("intervals", spans)):
-            for split, found in _read(folder / f"{file}.json").items():
-                target.setdefault(split, {}).update(found)
-        scores |= _read(folder / "protocols.json").get(options.split, {})
-        for row in _read(folder / "errors.json").get(options.split, {}):
-            outcomes[row] = pd.read_parquet(folder / f"{options.split}-{row}.parquet")
-        curves |= by_threshold(study, name, options.split)
-        moved = folder / f"{options.split}-deviations.parquet"
-        if moved.is_file():
-            choices[name] = pd.read_parquet(moved)
-    errors = {
-        row: outcome.set_index("image").filter(regex="_err_|_cover$|^peak_on_")
-        for row, outcome in outcomes.items()
+    manifest, split = Manifest.load(study.manifest).with_truth(study.truth), evaluate.split
+    own = {
+        name: Evaluation.load(study.evaluation(name))
+        for name in networks
+        if study.evaluation(name).is_dir()
     }
-    for split in rows:
-        for row in baseline_rows(manifest, split, options.iou):
-            rows[split][row.name] = row.figures
-            spans[split][row.name] = intervals(row.errors)
-            if split == options.split:
-                errors[row.name] = row.errors
-    looked = {split: baseline_curves(manifest, split) for split in rows}
-    scores |= over_thresholds(looked)[options.split]
-    located = {row: table for row, table in outcomes.items() if "kind" in table}
-    for name, moved in choices.items():
-        choices[name] = pd.concat([moved, _trained_choices(name, networks, errors)])
-    seeds = {members[0]: members for members in alike(networks, "seed")}
-    return Report(
-        manifest, rows, spans, errors, scores, located, choices, cells, curves, seeds, options.split
-    )
-
-
-def alike(networks: dict, but: str) -> list[list[str]]:
-    """Networks made by surgery that are declared alike but for one key, two or more together."""
-    groups: dict[str, list[str]] = {}
-    for name, declaration in networks.items():
-        if "backbone" in declaration:
-            rest = json.dumps({k: v for k, v in declaration.items() if k != but}, sort_keys=True)
-            groups.setdefault(rest, []).append(name)
-    return [members for members in groups.values() if len(members) > 1]
-
-
-def rivals(networks: dict) -> list[str]:
-    """The two networks whose pooling the paper compares, else others that differ in it alone."""
-    if {BEST, MAX_POOLED} <= set(networks):
-        return [BEST, MAX_POOLED]
-    return next(iter(alike(networks, "pool")), [])
-
-
-def _trained_choices(name: str, networks: dict, errors: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """What another number of groups moves, where a network is declared with it."""
-    others = [
-        other for members in alike(networks, "groups") if name in members for other in members
+    splits = dict.fromkeys([split, *(s for e in own.values() for s in e.images["split"].unique())])
+    every = [*own.values(), baselines(manifest, list(splits), evaluate.iou)]
+    images = pd.concat([each.images for each in every], ignore_index=True)
+    reported, key = images[images["split"] == split], ["network", "method"]
+    pairs = reported[key].drop_duplicates()
+    rows = [
+        Row(None if pd.isna(network) else network, method)
+        for network, method in pairs.itertuples(index=False)
     ]
-    lines = {
-        f"{networks[other]['groups']} groups (`{other}`)": choice(errors[other], errors[name])
-        for other in others
-        if other != name and other in errors
-    }
-    return pd.DataFrame.from_dict(lines, orient="index")
-
-
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    named = reported.merge(pairs.assign(row=[row.name for row in rows]), "left", key)
+    columns = ["row", "image", "error_type", "size"]
+    return Results(
+        manifest=manifest,
+        split=split,
+        networks=networks,
+        rows={row.name: row for row in rows},
+        values=values(every),
+        error_types=named.dropna(subset="error_type")[columns],
+        wsol={row: scores for each in every for row, scores in each.wsol.get(split, {}).items()},
+        curves={row: curve for each in every for row, curve in each.by_threshold(split).items()},
+        choices={name: each.choices[split] for name, each in own.items() if split in each.choices},
+        sides={
+            name: maps.shape[-1]
+            for name in own
+            if (maps := store.read_maps(study.predictions(name) / split, OWN)) is not None
+        },
+    )

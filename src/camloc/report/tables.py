@@ -1,271 +1,246 @@
 """The paper's tables with the study's figures beside them."""
 
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from camloc.evaluation.error_types import KINDS
-from camloc.evaluation.errors import GT_KNOWN
+from camloc.core.rows import Row
+from camloc.evaluation.choices import choice
+from camloc.evaluation.error_types import ERROR_TYPES, SIZES
+from camloc.evaluation.errors import ERRORS, GT_KNOWN
 from camloc.evaluation.intervals import bootstrap
 from camloc.report import paper
-from camloc.report.claims import Claim, Comparison
-from camloc.report.formatting import signed, span
+from camloc.report.claims import RULE, Comparison, Effect, Verdict, effect
+from camloc.report.formatting import filled, interval, signed
+from camloc.report.results import Results
 
-Errors = dict[str, float]
-Rows = dict[str, Errors]
-Spans = dict[str, dict[str, tuple[float, float]]]
-NOT_RUN = float("nan")
-SHORT = {"loc_err_top1": "top-1", "loc_err_top5": "top-5", GT_KNOWN: "GT-known"}
-
-
-def table_1(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
-    """Classification error on `images` pictures, paper beside measured (percent and points).
-
-    Args:
-        spans: the 95 % interval of each row's errors.
-    """
-    return _beside(rows, paper.TABLE_1, "cls_err", images, spans or {})
-
-
-def table_2(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
-    """Localization error on `images` pictures, paper beside measured, with GT-known error."""
-    spans = spans or {}
-    table = _beside(rows, paper.TABLE_2, "loc_err", images, spans)
-    last = len(table.columns) - 1
-    table.insert(last, "GT-known interval", [_span(spans, row, GT_KNOWN) for row in table.index])
-    known = [rows.get(row, {}).get(GT_KNOWN, NOT_RUN) for row in table.index]
-    table.insert(last, "GT-known", known)
-    return table
+SHORT = {
+    "cls_err_top1": "top-1",
+    "cls_err_top5": "top-5",
+    "loc_err_top1": "top-1",
+    "loc_err_top5": "top-5",
+    GT_KNOWN: "GT-known",
+}
+# GAP against GMP and against the uncut network, and CAMs against the gradient saliency.
+PAIRS = [
+    ("googlenet-gap", "googlenet-gmp"),
+    ("googlenet-gap", "googlenet"),
+    ("googlenet-gap", "nin"),
+    ("googlenet-gap", Row("googlenet", "backprop").name),
+    ("vgg16-gap", Row("vgg16", "backprop").name),
+    ("alexnet-gap", Row("alexnet", "backprop").name),
+    ("alexnet2-gap", "alexnet-gap"),
+    ("googlenet-gap", "centre-box"),
+]
 
 
-def table_3(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
+def table_1(results: Results) -> pd.DataFrame:
+    """Classification error in percent, paper beside measured, and their difference in points."""
+    return _beside(results, paper.TABLE_1, ["cls_err_top1", "cls_err_top5"])
+
+
+def table_2(results: Results) -> pd.DataFrame:
+    """Localization error, paper beside measured, with GT-known error."""
+    table = _beside(results, paper.TABLE_2, ["loc_err_top1", "loc_err_top5"])
+    images = table.pop("images")
+    _add(table, "GT-known", results.errors()[GT_KNOWN].reindex(table.index))
+    return table.assign(images=images)
+
+
+def table_3(results: Results) -> pd.DataFrame:
     """Top-5 localization error beside the paper's on its test set."""
-    spans = spans or {}
-    lines = []
-    for title, supervision, stated, row in paper.TABLE_3:
-        measured = rows.get(row, {}).get("loc_err_top5", NOT_RUN)
-        lines.append(
-            {
-                "method": title,
-                "supervision": supervision,
-                "top-5 paper": stated,
-                "top-5 measured": measured,
-                "top-5 interval": _span(spans, row, "loc_err_top5"),
-                "top-5 difference": measured - stated,
-                "images": images if pd.notna(measured) else 0,
-            }
-        )
-    return pd.DataFrame(lines).set_index("method")
+    columns = ["method", "supervision", "top-5 paper", "row"]
+    table = pd.DataFrame(paper.TABLE_3, columns=columns).set_index("method")
+    measured = results.errors("test")["loc_err_top5"].reindex(table.pop("row"))
+    _add(table, "top-5 measured", measured.set_axis(table.index))
+    table["top-5 difference"] = table["top-5 measured"] - table["top-5 paper"]
+    return _with_images(table, table[["top-5 measured"]], results.images("test"))
 
 
-def baselines(rows: Rows, images: int, spans: Spans | None = None) -> pd.DataFrame:
-    """GT-known localization error in percent of every row that has one, best first."""
-    errors = {row: errors[GT_KNOWN] for row, errors in rows.items() if GT_KNOWN in errors}
-    table = pd.DataFrame({"GT-known": errors}).rename_axis("row")
-    table["interval"] = [_span(spans or {}, row, GT_KNOWN) for row in table.index]
-    table["images"] = images
-    return table.sort_values("GT-known", kind="stable")
+def baselines(results: Results) -> pd.DataFrame:
+    """GT-known localization error of every row that has one, best first."""
+    known, table = results.errors()[GT_KNOWN].dropna(), pd.DataFrame()
+    _add(table, "GT-known", known.sort_values("percent", kind="stable"))
+    return _with_images(table, table, results.images())
 
 
-def differences(errors: dict[str, pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Paired differences between rows, in points: negative where the first errs less.
-
-    Args:
-        errors: of each row, its images' errors (see `camloc.evaluation.errors.image_errors`).
-        pairs: first and second row.
-    """
-    lines = []
-    for first, second in pairs:
-        line: dict[str, object] = {"rows": f"{first} − {second}"}
-        for name in ("loc_err_top1", GT_KNOWN):
-            title = SHORT[name]
-            moved = pd.Series(dtype=float)
-            if name in errors[first] and name in errors[second]:
-                moved = 100 * (errors[first][name] - errors[second][name]).dropna()
-            line[f"{title} difference"] = moved.mean()
-            low, high = bootstrap(moved.to_numpy())
-            line[f"{title} interval"] = signed(low, high)
-            line["images"] = len(moved)
-        lines.append(line)
-    return pd.DataFrame(lines, columns=None if lines else ["rows"]).set_index("rows")
-
-
-def claims(ledger: Sequence[Claim]) -> pd.DataFrame:
-    """The comparisons that decide the claims: effects in points, and where a claim puts them."""
-    lines = [
-        {
-            "claim": str(claim.number),
-            "comparison": comparison.what,
-            "difference": comparison.effect,
-            "interval": signed(comparison.low, comparison.high),
-            "claimed": _bounds(comparison.least, comparison.most),
-            "images": comparison.images,
-            "seeds": comparison.seeds if comparison.images else 0,
-            "verdict": comparison.verdict,
-        }
-        for claim in ledger
-        for comparison in claim.comparisons
+def by_split(results: Results) -> pd.DataFrame:
+    """Every error with its interval, by row and split."""
+    errors = [
+        results.errors(split).rename(index=lambda row, split=split: f"{row}, {split}")
+        for split in results.splits
     ]
-    return pd.DataFrame(lines).set_index("claim")
+    whole, table = pd.concat(errors).sort_index() if errors else results.errors(), pd.DataFrame()
+    for error in ERRORS:
+        if whole[error].notna().any(axis=None):
+            _add(table, error, whole[error])
+    return table.rename_axis("row, split")
 
 
-def verdicts(ledger: Sequence[Claim]) -> HTML:
-    """The claims as a list: verdict, the comparisons behind it, and a link to the figure."""
-    items = []
-    for claim in ledger:
-        tests = "".join(f"<li>{escape(_told(c))}</li>" for c in claim.comparisons)
-        items.append(
-            f'<li value="{claim.number}" class="{claim.verdict.replace(" ", "-")}">'
-            f"<strong>{claim.verdict.capitalize()}</strong> {escape(claim.text)} "
-            f'<a href="#fig-{claim.figure}">Figure for claim {claim.number}</a>'
-            f"<details><summary>{_tests(len(claim.comparisons))}</summary>"
-            f"<ul>{tests}</ul></details></li>"
-        )
-    return HTML(f'<ol class="verdicts">{"".join(items)}</ol>')
+def differences(results: Results, pairs: Sequence[tuple[str, str]] = tuple(PAIRS)) -> pd.DataFrame:
+    """Paired differences of localization error between rows on the same images, in points:
+    negative where the first errs less."""
+    measures, lines = results.measures(), {}
+    for first, second in pairs:
+        if {first, second} <= measures.keys():
+            lines[f"{first} − {second}"] = line = {}
+            for name in ("loc_err_top1", GT_KNOWN):
+                both = Comparison("", ((first, name), (second, name)))
+                found = effect(both, measures, {})
+                line[f"{SHORT[name]} difference"] = found.mean
+                line[f"{SHORT[name]} interval"] = signed(found.low, found.high)
+                line["images"] = found.images
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("rows")
 
 
-def _tests(count: int) -> str:
-    return "The comparison behind it" if count == 1 else f"The {count} comparisons behind it"
-
-
-def _told(comparison: Comparison) -> str:
-    if not comparison.images:
-        return f"{comparison.what}: not measured in this study"
-    return (
-        f"{comparison.what}: {comparison.effect:+.1f} points "
-        f"({signed(comparison.low, comparison.high)}), claimed "
-        f"{_bounds(comparison.least, comparison.most)}; {comparison.images:,} images, "
-        f"{comparison.seeds} training {'run' if comparison.seeds == 1 else 'runs'}: "
-        f"{comparison.verdict}"
-    )
-
-
-def over_thresholds(scores: dict[str, dict]) -> pd.DataFrame:
-    """MaxBoxAcc and its kin in percent: at the held-out split's level, and tuned on this one.
-
-    Args:
-        scores: of each row, `camloc.evaluation.wsol.summary`.
-    """
-    lines = {}
-    for row, found in scores.items():
-        if not found:
+def wsol(results: Results) -> pd.DataFrame:
+    """The WSOL metrics in percent: at the held-out split's level, and tuned on this one."""
+    lines: dict[str, dict] = {}
+    for row, scores in results.wsol.items():
+        if not scores:
             continue
-        held, best, spans = found.get("held_out", {}), found["best"], found["intervals"]
-        lines[row] = {
-            "MaxBoxAcc": held.get("max_box_acc", NOT_RUN),
-            "interval": _span(spans, "held_out", "max_box_acc"),
-            "MaxBoxAccV2": held.get("max_box_acc_v2", NOT_RUN),
-            "V2 interval": _span(spans, "held_out", "max_box_acc_v2"),
-            "MaxBoxAcc, tuned here": best["max_box_acc"],
-            "tuned interval": _span(spans, "best", "max_box_acc"),
-            "V2, tuned here": best["max_box_acc_v2"],
-            "tuned V2 interval": _span(spans, "best", "max_box_acc_v2"),
-            "PxAP": found.get("pxap", NOT_RUN),
-            "PxAP interval": span(*spans.get("pxap", (NOT_RUN, NOT_RUN))),
-        }
+        lines[row] = line = {}
+        for which, end in (("held_out", ""), ("best", ", tuned here")):
+            for metric, title in (("max_box_acc", "MaxBoxAcc"), ("max_box_acc_v2", "MaxBoxAccV2")):
+                line[title + end] = scores.get(which, {}).get(metric, np.nan)
+                ends = scores["intervals"].get(which, {}).get(metric, (np.nan, np.nan))
+                line[f"{title}{end} interval"] = interval(*ends)
+        line["PxAP"] = scores.get("pxap", np.nan)
+        line["PxAP interval"] = interval(*scores["intervals"].get("pxap", (np.nan, np.nan)))
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
-def kinds_of_misses(outcomes: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Percent of the images that end in each kind of miss (see `camloc.evaluation.error_types`).
+def error_types(results: Results) -> pd.DataFrame:
+    """Percent of the images that end in each error type (see `evaluation.error_types`)."""
+    return _shares(dict(list(results.error_types.groupby("row", sort=False))))
 
-    Args:
-        outcomes: of each line of the table, `kind` of each image.
-    """
+
+def error_types_by_size(results: Results) -> pd.DataFrame:
+    """The same by the size of the object."""
+    parts = {
+        f"{row}, {size}": part
+        for row, own in results.error_types.groupby("row", sort=False)
+        for size in SIZES
+        if len(part := own[own["size"] == size])
+    }
+    return _shares(parts)
+
+
+def _shares(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     lines = {}
-    for name, outcome in outcomes.items():
+    for name, part in parts.items():
         line: dict[str, object] = {}
-        for kind in KINDS:
-            ends = 100.0 * (outcome["kind"] == kind).to_numpy()
-            line |= {kind: float(ends.mean()), f"{kind} interval": span(*bootstrap(ends))}
-        lines[name] = line | {"images": len(outcome)}
+        for kind in ERROR_TYPES:
+            ends = 100.0 * (part["error_type"] == kind).to_numpy()
+            line |= {kind: float(ends.mean()), f"{kind} interval": interval(*bootstrap(ends))}
+        lines[name] = line | {"images": len(part)}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
-def moved_by_choices(changes: pd.DataFrame) -> pd.DataFrame:
-    """What each choice of the evaluation moves (see `camloc.evaluation.choices.deviations`)."""
+def choices(results: Results) -> dict[str, pd.DataFrame]:
+    """Of each network what the choices of the evaluation change (see `evaluation.choices`), and
+    another number of groups, where a network is declared with it."""
+    measures, found = results.measures(), {}
+    for name, changes in results.choices.items():
+        others = [o for members in results.alike("groups") if name in members for o in members]
+        trained = {
+            f"{results.networks[other].groups} groups (`{other}`)": choice(
+                measures[other], measures[name]
+            )
+            for other in others
+            if other != name and other in measures
+        }
+        found[name] = _changes(pd.concat([changes, pd.DataFrame.from_dict(trained, "index")]))
+    return found
+
+
+def _changes(changes: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(index=changes.index)
-    for name in [c for c in changes if " " not in c]:
-        title = SHORT[name]
-        table[title] = changes[name]
-        table[f"{title} interval"] = _ranges(changes, name, span)
-        if f"{name} change" in changes:
-            table[f"{title} difference"] = changes[f"{name} change"]
-            table[f"{title} difference interval"] = _ranges(changes, f"{name} change", signed)
+    for name in changes.columns.intersection(list(ERRORS)):
+        for column, title, text in (
+            (name, SHORT[name], interval),
+            (f"{name} change", f"{SHORT[name]} difference", signed),
+        ):
+            if column in changes:
+                ends = changes[[column, f"{column} low", f"{column} high"]]
+                _add(table, title, ends.set_axis(["percent", "low", "high"], axis=1), text)
     return table
 
 
-def over_seeds(rows: Rows, groups: dict[str, Sequence[str]]) -> pd.DataFrame:
-    """Mean and deviation of each error over networks that differ in their seed alone.
-
-    Args:
-        groups: of each name, the rows of the same declaration.
-    """
-    lines = {}
-    for name, members in groups.items():
-        table = pd.DataFrame([rows[member] for member in members if member in rows])
+def over_seeds(results: Results) -> pd.DataFrame:
+    """Mean and standard deviation of each error over networks that differ in their seed alone."""
+    percent, lines = results.errors().xs("percent", axis=1, level=1), {}
+    for name, members in results.seeds.items():
+        table = percent[percent.index.isin(members)].dropna(axis=1, how="all")
         line: dict[str, object] = {"seeds": len(table)}
         for error in table:
-            line[f"{error} mean"], line[f"{error} deviation"] = (
-                table[error].mean(),
-                table[error].std(),
-            )
+            line[f"{error} mean"] = table[error].mean()
+            line[f"{error} deviation"] = table[error].std()
         lines[name] = line
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
-def by_split(rows: dict[str, Rows], spans: dict[str, Spans]) -> pd.DataFrame:
-    """Every error in percent with its interval, rows by row and split."""
-    lines = {
-        f"{row}, {split}": errors for split, found in rows.items() for row, errors in found.items()
-    }
-    table = pd.DataFrame(list(lines.values()), index=list(lines))
-    for error in list(table):
-        of = [_span(spans[split], row, error) for split, found in rows.items() for row in found]
-        table.insert(table.columns.get_loc(error) + 1, f"{error} interval", of)
-    return table.sort_index().rename_axis("row, split")
+def verdicts(found: Sequence[Verdict]) -> HTML:
+    """The claims as a list: verdict, the comparisons behind it, and a link to the figure."""
+    helpers = {"signed": signed, "bounds": _bounds, "rule": RULE}
+    return HTML(filled("verdicts.html.j2", verdicts=found, **helpers))
 
 
-def _span(spans: Spans, row: str, name: str) -> str:
-    """The interval of a row's figure as text."""
-    return span(*spans.get(row, {}).get(name, (NOT_RUN, NOT_RUN)))
-
-
-def _ranges(table: pd.DataFrame, name: str, text: Callable[[float, float], str]) -> list[str]:
-    """The intervals in the columns `<name> low` and `<name> high` as text."""
-    return [
-        text(low, high)
-        for low, high in zip(table[f"{name} low"], table[f"{name} high"], strict=True)
+def claims(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """The comparisons that decide the claims: effects in points, and where a claim puts them."""
+    lines = [
+        {
+            "claim": str(verdict.claim.number),
+            "comparison": effect.comparison.what,
+            "difference": effect.mean,
+            "interval": signed(effect.low, effect.high),
+            "claimed": _bounds(effect),
+            "images": effect.images,
+            "seeds": effect.seeds if effect.images else 0,
+            "verdict": effect.verdict,
+        }
+        for verdict in verdicts
+        for effect in verdict.effects
     ]
+    return pd.DataFrame(lines).set_index("claim")
 
 
-def _bounds(least: float, most: float) -> str:
+def _bounds(effect: Effect) -> str:
     """Where a difference is claimed to lie."""
+    least, most = effect.comparison.least, effect.comparison.most
     if np.isinf(least):
         return f"under {most:g}"
     return f"over {least:g}" if np.isinf(most) else f"{least:g} to {most:g}"
 
 
-def _beside(rows: Rows, stated: dict, prefix: str, images: int, spans: Spans) -> pd.DataFrame:
-    """The paper's rows in its order, then the study's own that have both such errors."""
-    own = [row for row in rows if row not in stated and f"{prefix}_top1" in rows[row]]
-    lines = {}
-    for row in [*stated, *own]:
-        line = {}
-        for k, figure in zip((1, 5), stated.get(row, (NOT_RUN, NOT_RUN)), strict=True):
-            measured = rows.get(row, {}).get(f"{prefix}_top{k}", NOT_RUN)
-            line[f"top-{k} paper"] = figure
-            line[f"top-{k} measured"] = measured
-            line[f"top-{k} interval"] = _span(spans, row, f"{prefix}_top{k}")
-            line[f"top-{k} difference"] = measured - figure
-        line["images"] = images if _has(rows.get(row, {}), prefix) else 0
-        lines[row] = line
-    table = pd.DataFrame.from_dict(lines, orient="index")
-    return table.rename_axis("row")
+def _beside(results: Results, stated: dict, measures: list[str]) -> pd.DataFrame:
+    """The paper's rows in its order, then the study's own that have the first of the measures."""
+    errors = results.errors()
+    own = errors.index[errors[measures[0], "percent"].notna()].difference(stated, sort=False)
+    errors = errors.reindex([*stated, *own])
+    in_paper = pd.DataFrame.from_dict(stated, "index", columns=measures).reindex(errors.index)
+    table = pd.DataFrame(index=errors.index.rename("row"))
+    for measure in measures:
+        title = SHORT[measure]
+        table[f"{title} paper"] = in_paper[measure]
+        _add(table, f"{title} measured", errors[measure])
+        table[f"{title} difference"] = errors[measure, "percent"] - in_paper[measure]
+    return _with_images(table, errors[measures], results.images())
 
 
-def _has(errors: Errors, prefix: str) -> bool:
-    return any(key.startswith(prefix) for key in errors)
+def _add(
+    table: pd.DataFrame,
+    title: str,
+    figures: pd.DataFrame,
+    text: Callable[[float, float], str] = interval,
+) -> None:
+    """Add a figure and its interval as two columns; `figures` are `percent`, `low` and `high`."""
+    table[title] = figures["percent"]
+    ends = zip(figures["low"], figures["high"], strict=True)
+    table[f"{title} interval"] = [text(low, high) for low, high in ends]
+
+
+def _with_images(table: pd.DataFrame, measured: pd.DataFrame, images: int) -> pd.DataFrame:
+    return table.assign(images=np.where(measured.notna().any(axis=1), images, 0))

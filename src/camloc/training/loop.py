@@ -20,7 +20,7 @@ from camloc.core.params import Training
 from camloc.core.processes import agree, say, share, sum_over_processes
 from camloc.core.progress import progress
 from camloc.core.signals import on_signals
-from camloc.data.loading import UNLABELLED, TrainingBatches, death_of_decoders_told, normalise
+from camloc.data.loading import UNLABELLED, TrainingBatches, death_of_decoders_told, standardise
 from camloc.training.batch_norm import synchronise_batch_norms
 from camloc.training.checkpoint import Checkpoint, State
 from camloc.training.precision import autocast, choose_precision, compiled
@@ -36,6 +36,7 @@ def fit(
     training: Training,
     device: torch.device,
     checkpoint: Checkpoint | None = None,
+    compile: bool = False,
 ) -> pd.DataFrame:
     """Train a network in place on the cross-entropy of its logits.
 
@@ -54,7 +55,7 @@ def fit(
         UserError: the loss is no longer finite, or the checkpoint is of another training.
         Stopped: SIGTERM came.
     """
-    step = Step.of(network, training, device, steps_per_epoch=len(batches))
+    step = Step.of(network, training, device, len(batches), compile)
     state = step.state
     if checkpoint and checkpoint.resume(state):
         say(f"going on from the checkpoint of {state.position}")
@@ -82,7 +83,12 @@ class Step:
 
     @classmethod
     def of(
-        cls, network: nn.Module, training: Training, device: torch.device, steps_per_epoch: int
+        cls,
+        network: nn.Module,
+        training: Training,
+        device: torch.device,
+        steps_per_epoch: int,
+        compile: bool = False,
     ) -> "Step":
         """The first step of a training; the network moves to the device."""
         network.to(device, memory_format=torch.channels_last)
@@ -93,7 +99,7 @@ class Step:
         forward = network
         if share().size > 1:  # batch norms agree already
             forward = DistributedDataParallel(network, broadcast_buffers=False)
-        forward = compiled(forward) if training.compile else forward
+        forward = compiled(forward) if compile else forward
         return cls(forward, state, training, precision, device)
 
     def __call__(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
@@ -116,7 +122,7 @@ class Step:
     def _backward(self, pictures: Tensor, labels: Tensor, parts: int) -> Tensor:
         labels = labels.to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
-            logits = self.forward(normalise(pictures, self.device))  # (b, K)
+            logits = self.forward(standardise(pictures, self.device))  # (b, K)
             loss = functional.cross_entropy(
                 logits.float(), labels, label_smoothing=self.training.label_smoothing
             )
@@ -139,7 +145,7 @@ def measure(
             count += int((labels != UNLABELLED).sum())  # on the CPU: a GPU is not waited for
             labels = labels.to(device, non_blocking=True)
             with autocast(device, precision):
-                logits = network(normalise(pictures, device)).float()
+                logits = network(standardise(pictures, device)).float()
             loss += functional.cross_entropy(
                 logits, labels, reduction="sum", ignore_index=UNLABELLED
             )

@@ -5,17 +5,15 @@ import shutil
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.io import savemat
 
 from camloc.core.errors import UserError
 from camloc.core.paths import Study
 from camloc.data.manifest import Manifest
 from camloc.data.sources import ilsvrc
-from camloc.data.sources.ilsvrc import ANNOTATIONS, BLACKLIST, DATA, SOLUTION, SYNSETS
+from camloc.data.sources.ilsvrc import ANNOTATIONS, DATA, SOLUTION, SYNSETS
 from camloc.data.sources.ilsvrc_official import (
     DEVKITS,
     TRAIN,
@@ -25,27 +23,26 @@ from camloc.data.sources.ilsvrc_official import (
     found,
     unpack,
 )
+from camloc.pipeline.parameters import DataParameters
 from camloc.pipeline.stages import data
 from made import annotation, jpeg
+from official import (
+    BOXES,
+    DOG,
+    KIT_2012,
+    KIT_2014,
+    LABELS,
+    NAMES,
+    SNAKE,
+    TENCH,
+    val,
+    write_devkit,
+    write_tar,
+    write_val_boxes,
+)
 
-TENCH, DOG, SNAKE = "n01440764", "n02092002", "n01751748"
-NAMES = {TENCH: "tench, Tinca tinca", SNAKE: "sea snake", DOG: "Scottish deerhound, deerhound"}
-KIT_2012, KIT_2014 = DEVKITS
-# Ids of the classes, never in the order of the wnids, nor alike in the two devkits.
-IDS = {KIT_2012: {DOG: 1, SNAKE: 2, TENCH: 3}, KIT_2014: {SNAKE: 1, TENCH: 2, DOG: 3}}
 TEST = "ILSVRC2012_img_test_v10102019.tar"
 TRAINED = {TENCH: (18, 2), SNAKE: (5,), DOG: (7,)}
-LABELS = [DOG, TENCH, SNAKE, TENCH]  # of the val images
-BOXES = [
-    [(DOG, 0, 0, 49, 39), (DOG, 10, 11, 12, 13)],
-    [(TENCH, 3, 4, 5, 6)],
-    [(SNAKE, 0, 0, 1, 1)],
-    [(TENCH, 9, 9, 9, 9)],
-]
-
-
-def val(number):
-    return f"ILSVRC2012_val_{number:08}"
 
 
 @pytest.fixture
@@ -70,21 +67,6 @@ def kaggle(tmp_path):
     return root
 
 
-def write_tar(path, members):
-    """A tar of files (bytes), folders (None) and other members (TarInfo) by name."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz" if path.name.endswith("gz") else "w") as archive:
-        for name, content in members.items():
-            member = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
-            if content is None:
-                member.type = tarfile.DIRTYPE
-            content = content if isinstance(content, bytes) else b""
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    path.write_bytes(stream.getvalue())
-    return stream.getvalue()
-
-
 def files(folder, pattern="*"):
     return {path.name: path.read_bytes() for path in sorted(folder.glob(pattern))}
 
@@ -97,41 +79,6 @@ def write_train(folder, kaggle, **changes):
         classes[f"{wnid}.tar"] = write_tar(folder / "class.tar", members)
     (folder / "class.tar").unlink()
     write_tar(folder / TRAIN, classes)
-
-
-def write_val_boxes(folder, boxes, **changes):
-    members = {
-        f"val/{val(number)}.xml": annotation("val", *own).encode()
-        for number, own in enumerate(boxes, start=1)
-        if own
-    }
-    write_tar(folder / VAL_BOXES, {"val": None} | members | changes)
-
-
-def write_devkit(path, blacklist=None, labels=LABELS, **fields):
-    """A devkit with an inner node of WordNet among its synsets; `fields` override the classes'."""
-    ids, year = IDS[path.name], path.name[6:10]
-    meta, truth = DEVKITS[path.name]
-    rows = [(i, wnid, NAMES[wnid], "a gloss", 0) for wnid, i in ids.items()]
-    rows.append((1001, "n00001740", "entity", "that which is", 3))
-    names = [f"ILSVRC{year}_ID", "WNID", "words", "gloss", "num_children"]
-    synsets = np.array(rows, dtype=[(name, object) for name in names])
-    for name, value in fields.items():
-        synsets[0][name] = value
-    stream = io.BytesIO()
-    savemat(stream, {"synsets": synsets.reshape(-1, 1)})
-    text = "".join(f"{ids.get(wnid, wnid)}\n" for wnid in labels)
-    members = {
-        "kit": None,
-        "kit/readme.txt": b"",
-        "kit/evaluation/demo.m": b"",
-        f"kit/data/._{meta}": b"",
-        f"kit/data/{meta}": stream.getvalue(),
-        f"kit/data/{truth}": text.encode(),
-    }
-    if blacklist:
-        members[f"kit/data/{BLACKLIST}"] = blacklist.encode()
-    write_tar(path, members)
 
 
 @pytest.fixture
@@ -232,7 +179,7 @@ def test_blacklisted_val_image_keeps_its_class_and_has_no_box(folder, tmp_path, 
 
 def test_val_image_without_an_annotation_is_refused(folder, tmp_path):
     write_val_boxes(folder, [BOXES[0], [], BOXES[2], BOXES[3]])
-    refused(folder, tmp_path / "out", rf"{VAL_BOXES} holds no {val(2)}\.xml; every val image")
+    refused(folder, tmp_path / "out", rf"{VAL_BOXES} lacks: {val(2)}\.xml; every val image")
 
 
 def test_ground_truth_that_contradicts_an_annotation_is_refused(folder, tmp_path):
@@ -293,7 +240,7 @@ def test_annotation_of_an_encoding_that_cannot_be_read_is_named(folder, tmp_path
 
 def test_devkit_without_its_ground_truth_is_named(folder, tmp_path):
     write_tar(folder / KIT_2012, {"data/meta.mat": b""})
-    refused(folder, tmp_path / "out", rf"{KIT_2012} holds no ILSVRC2012_validation_ground_truth")
+    refused(folder, tmp_path / "out", rf"{KIT_2012} lacks: ILSVRC2012_validation_ground_truth")
 
 
 @pytest.mark.parametrize("name", [TRAIN, VAL, VAL_BOXES, KIT_2012])
@@ -305,7 +252,7 @@ def test_missing_file_is_named_with_all_that_is_expected(folder, tmp_path, name)
 
 def test_class_without_its_tar_is_named(folder, kaggle, tmp_path):
     write_tar(folder / TRAIN, {})
-    refused(folder, tmp_path / "out", rf"{TRAIN} holds no {TENCH}\.tar, and 3 of 3 classes")
+    refused(folder, tmp_path / "out", rf"{TRAIN} lacks the tars of 3 of 3 classes: {TENCH}\.tar, ")
 
 
 def test_class_that_the_devkit_lacks_is_refused(folder, tmp_path):
@@ -429,7 +376,7 @@ def test_files_that_macos_adds_are_passed_over(folder, kaggle, tmp_path):
 
 
 @pytest.mark.parametrize("name", [TRAIN, VAL, TEST, VAL_BOXES, TRAIN_BOXES, KIT_2012])
-@pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.15])
+@pytest.mark.parametrize("share", [0, 0.01, 0.15])
 def test_truncated_archive_is_named(folder, tmp_path, name, share):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(len(content) * share)])
@@ -476,8 +423,8 @@ def test_stage_unpacks_beside_the_files_or_where_it_is_told(folder, kaggle, tmp_
         ({"unpack_to": str(tmp_path / "else")}, tmp_path / "else"),
     ):
         study = Study(tmp_path / "study")
-        given = {"source": "ilsvrc", "folder": str(folder), **options}
-        equal(data.run(study, given, seed=1), ilsvrc.read(kaggle))
+        source = {"source": "ilsvrc", "folder": str(folder), **options}
+        equal(data.run(study, DataParameters(data=source, seed=1)), ilsvrc.read(kaggle))
         assert Manifest.load(study.manifest).root == target
 
 

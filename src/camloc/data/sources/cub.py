@@ -20,29 +20,32 @@ evaluation.py of wsolevaluation reads masks, and with it those who measured PxAP
 al. 2022, BagCAMs).
 """
 
-import logging
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from camloc.core.errors import UserError
+from camloc.core.errors import UserError, refuse
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
-from camloc.data.sources.download import fetch, unpack_tar
-from camloc.data.sources.reading import check_class, clipped, draw_val, examined, read_lines
-
-# CaltechDATA's address, MD5 and bytes of each file.
-ARCHIVES = (
-    (
-        "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
-        "97eceeb196236b17998738112f37df78",
-        1_150_585_339,
-    ),
-    (
-        "https://data.caltech.edu/records/w9d68-gec53/files/segmentations.tgz",
-        "4d47ba1228eae64f2fa547c47bc65255",
-        39_272_883,
-    ),
+from camloc.data.sources.download import fetch, unpack
+from camloc.data.sources.reading import (
+    check_class,
+    chosen,
+    clipped,
+    draw_val,
+    examined,
+    read_fields,
+    require,
 )
+
+# CaltechDATA's addresses (1.15 GB and 39 MB) and MD5 checksums.
+ARCHIVES = {
+    "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz": (
+        "97eceeb196236b17998738112f37df78"
+    ),
+    "https://data.caltech.edu/records/w9d68-gec53/files/segmentations.tgz": (
+        "4d47ba1228eae64f2fa547c47bc65255"
+    ),
+}
 TREE, MASKS = "CUB_200_2011", "segmentations"  # what the archives hold
 SPLIT_OF = {"1": "train", "0": "test"}
 LAYOUT = (
@@ -50,7 +53,6 @@ LAYOUT = (
     f"bounding_boxes.txt and images/<class>/*.jpg and, where wanted, {MASKS}/<class>/*.png beside "
     f"or in {TREE}/"
 )
-log = logging.getLogger(__name__)
 
 
 def download(folder: Path) -> Path:
@@ -64,10 +66,10 @@ def download(folder: Path) -> Path:
     """
     unpacked = folder / "cub"
     if not unpacked.exists():
-        archives = [folder / PurePosixPath(url).name for url, _, _ in ARCHIVES]
-        for archive, (url, md5, size) in zip(archives, ARCHIVES, strict=True):
-            fetch(url, archive, md5=md5, size=size)
-        unpack_tar(archives, unpacked)
+        archives = [folder / PurePosixPath(url).name for url in ARCHIVES]
+        for archive, (url, md5) in zip(archives, ARCHIVES.items(), strict=True):
+            fetch(url, archive, md5)
+        unpack(archives, unpacked)
     return unpacked
 
 
@@ -90,43 +92,28 @@ def read(
     """
     root = folder / TREE if (folder / TREE).is_dir() else folder
     _check_layout(folder, root)
-    numbers = _table(root / "classes.txt", "id name")
-    wnids = {number: wnid for number, (_, (wnid,)) in numbers.items()}
-    listed = {wnid: _name(wnid) for wnid in sorted(wnids.values())}
-    for wnid in classes or []:
-        check_class(wnid, listed, "params.yaml: data.classes", f"{root / 'classes.txt'}")
-    chosen = {wnid: name for wnid, name in listed.items() if not classes or wnid in classes}
-    rows = [row for row in _images(root, wnids) if row["wnid"] in chosen]
+    index = root / "classes.txt"
+    wnids = {number: wnid for number, (_, (wnid,)) in _table(index, "id name").items()}
+    listed = {wnid: wnid.partition(".")[2].replace("_", " ") or wnid for wnid in wnids.values()}
+    taken = chosen(listed, classes, index)
+    rows = [row for row in _images(root, wnids) if row["wnid"] in taken]
     rows.sort(key=lambda row: (row["wnid"], row["image"]))
-    _draw_val(rows, chosen, val_per_class, seed)
+    draw_val(rows, taken, val_per_class, seed)
     table = pd.DataFrame(rows)
     table[["width", "height"]], defects = examined(root, table["path"])
     table["mask"] = _masks(root, table)
-    corners = table[BOX_COLUMNS[2:]].to_numpy()
-    cut = clipped(corners, table[["width", "height"]].to_numpy())
-    if changed := int((cut != corners).any(axis=1).sum()):
-        log.warning("%d of %d boxes clipped: they leave their image", changed, len(table))
-    table[BOX_COLUMNS[2:]] = cut
+    corners, sizes = (table[names].to_numpy() for names in (BOX_COLUMNS[2:], ["width", "height"]))
+    table[BOX_COLUMNS[2:]] = clipped(corners, sizes)
     images, boxes = table[IMAGE_COLUMNS], table[BOX_COLUMNS]
-    return Manifest("cub", root, chosen, images, boxes, defects).validate()
+    return Manifest("cub", root, taken, images, boxes, defects).validate()
 
 
 def _check_layout(folder: Path, root: Path) -> None:
-    for needed in (folder, root / "images.txt", root / "images"):
-        if needed.exists():
-            continue
-        packed = sorted(path.name for path in folder.glob("*.tgz"))
-        todo = " && ".join(f"tar -xzf {name}" for name in packed)
-        raise UserError(
-            f"{needed} is missing; data.folder names a folder that holds {LAYOUT}, and leaving "
-            "data.folder out downloads CUB-200-2011"
-            + (f"; unpack what lies there: cd {folder} && {todo}" if packed else "")
-        )
-
-
-def _name(wnid: str) -> str:
-    """The name of a class, "Black footed Albatross" of `001.Black_footed_Albatross`."""
-    return wnid.partition(".")[2].replace("_", " ") or wnid
+    packed = " && ".join(f"tar -xzf {path.name}" for path in sorted(folder.glob("*.tgz")))
+    advice = f"{LAYOUT}, and leaving data.folder out downloads CUB-200-2011" + (
+        f"; unpack what lies there: cd {folder} && {packed}" if packed else ""
+    )
+    require([folder, root / "images.txt", root / "images"], advice)
 
 
 def _images(root: Path, wnids: dict[str, str]) -> list[dict]:
@@ -158,18 +145,14 @@ def _table(path: Path, columns: str, of: dict | None = None) -> dict[str, tuple[
         of: the ids that must all have a line, and no others.
     """
     rows: dict[str, tuple[str, list[str]]] = {}
-    for place, line in read_lines(path):
-        first, *fields = line.strip().split(maxsplit=len(columns.split()) - 1)
-        if len(fields) + 1 != len(columns.split()):
-            raise UserError(f"{place}: expected {columns}, separated by blanks, not {line!r}")
+    for place, (first, *fields) in read_fields(path, columns):
         if first in rows:
             raise UserError(f"{place}: id {first} has a line already; keep one of them")
         if of is not None and first not in of:
             raise UserError(f"{place}: images.txt lists no image {first}; remove the line")
         rows[first] = place, fields
-    for image in of or []:
-        if image not in rows:
-            raise UserError(f"{path} has no line of image {image}, which images.txt lists; add it")
+    lacking = [image for image in of or [] if image not in rows]
+    refuse(path, lacking, "lacks images that images.txt lists", "add a line of each")
     return rows
 
 
@@ -187,18 +170,6 @@ def _corners(place: str, fields: list[str]) -> list[int]:
         raise UserError(
             f"{place}: expected numbers x y width height, not {' '.join(fields)!r}"
         ) from None
-
-
-def _draw_val(rows: list[dict], classes: dict[str, str], val_per_class: int, seed: int) -> None:
-    """Make `val_per_class` of each class's training rows val."""
-    for wnid, name in classes.items():
-        own = [row for row in rows if row["wnid"] == wnid and row["split"] == "train"]
-        if len(own) <= val_per_class:
-            raise UserError(
-                f"class {wnid} ({name}) has {len(own)} training images, of which val takes "
-                f"{val_per_class}: none is left to train on; lower data.val_per_class"
-            )
-        draw_val(own, val_per_class, seed, wnid)
 
 
 def _masks(root: Path, images: pd.DataFrame) -> list[str] | None:

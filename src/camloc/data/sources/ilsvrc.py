@@ -19,23 +19,25 @@ pixel in its image is refused. As in the devkit, the XML's `size` plays no part.
 """
 
 import dataclasses
-import logging
 import re
 from pathlib import Path
 
 import pandas as pd
 from defusedxml import ElementTree
 
-from camloc.core.errors import UserError, refusing
+from camloc.core.errors import UserError, refuse, refusing
 from camloc.core.threads import in_threads
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 from camloc.data.sources.reading import (
     check_class,
+    check_folders,
     clipped,
     entries,
     examined,
     pictures_in,
+    read_fields,
     read_lines,
+    require,
     whole_numbers,
 )
 
@@ -54,7 +56,6 @@ OFFICIAL = (
     " and ILSVRC2014_devkit.tgz or ILSVRC2012_devkit_t12.tar.gz; where wanted, "
     "ILSVRC2012_img_test*.tar (13 GB) and ILSVRC2012_bbox_train_v2.tar.gz"
 )
-log = logging.getLogger(__name__)
 
 
 def read(folder: Path) -> Manifest:
@@ -66,12 +67,8 @@ def read(folder: Path) -> Manifest:
             and is not blacklisted, a box does not lie within its image, a class is unknown or has
             no training image.
     """
-    for needed in (folder, folder / SYNSETS, folder / SOLUTION, folder / DATA):
-        if not needed.exists():
-            raise UserError(
-                f"{needed} is missing; data.folder names a folder that holds {LAYOUT}; or one that "
-                f"holds the official files {OFFICIAL}"
-            )
+    advice = f"{LAYOUT}; or one that holds the official files {OFFICIAL}"
+    require((folder, folder / SYNSETS, folder / SOLUTION, folder / DATA), advice)
     classes = _classes(folder)
     solution = _solution(folder, classes)
     train = _train_images(folder, classes)
@@ -85,7 +82,10 @@ def read(folder: Path) -> Manifest:
     boxes = _train_boxes(folder, {(wnid, image) for image, _, _, wnid in train}) + boxes
     images[["width", "height"]], defects = examined(folder, images["path"])
     images["mask"] = None
-    table = _clipped(pd.DataFrame(boxes, columns=BOX_COLUMNS), images)
+    table = pd.DataFrame(boxes, columns=BOX_COLUMNS)
+    about = images.set_index("image").loc[table["image"]]
+    corners, sizes = table[BOX_COLUMNS[2:]].to_numpy(), about[["width", "height"]].to_numpy()
+    table[BOX_COLUMNS[2:]] = clipped(corners, sizes, (about["split"] == "train").to_numpy())
     images = images[IMAGE_COLUMNS]
     return dataclasses.replace(lists, images=images, boxes=table, defects=defects).validate()
 
@@ -136,26 +136,18 @@ def annotation(content: bytes, name: str, wnid: str, advice: str) -> list[list[i
 
 
 def _classes(folder: Path) -> dict[str, str]:
-    classes = {}
-    for place, line in read_lines(folder / SYNSETS):
-        try:
-            wnid, name = line.split(maxsplit=1)
-        except ValueError:
-            raise UserError(f"{place}: expected a wnid and its names, not {line!r}") from None
-        classes[wnid] = name.strip()
+    lines = read_fields(folder / SYNSETS, "wnid names")
+    classes = {wnid: name.strip() for _, (wnid, name) in lines}
     for split in ("train", "val"):
-        for entry in entries(folder / DATA / split):
-            if entry.is_dir():
-                check_class(entry.name, classes, entry.path, SYNSETS)
+        check_folders(folder / DATA / split, classes, SYNSETS)
     return dict(sorted(classes.items()))
 
 
 def _train_images(folder: Path, classes: dict[str, str]) -> list[tuple]:
     train = folder / DATA / "train"
     loose, *of_classes = pictures_in([train, *(train / wnid for wnid in classes)])
-    if loose:
-        path = train / min(loose.values())
-        raise UserError(f"image {path} lies in no folder of a class; move it into one")
+    strange = sorted(loose.values())
+    refuse(train, strange, "holds images that lie in no folder of a class", "move them into one")
     return [
         (image, f"{DATA}/train/{wnid}/{name}", "train", wnid)
         for wnid, names in zip(classes, of_classes, strict=True)
@@ -168,25 +160,19 @@ def _val_images(folder: Path, solution: dict[str, tuple], classes: dict[str, str
     rows, val = [], f"{DATA}/val"
     places = {val: None} | {f"{val}/{wnid}": wnid for wnid in classes}
     for place, names in zip(places, pictures_in([folder / place for place in places]), strict=True):
+        strange = [name for image, name in names.items() if image not in solution]
+        advice = "every val image needs a line there with at least one"
+        refuse(folder / SOLUTION, strange, "has no box of", advice)
         for image, name in names.items():
-            path = folder / place / name
-            if image not in solution:
-                raise UserError(
-                    f"image {path} has no box in {folder / SOLUTION}; every val image needs a line "
-                    "there with at least one"
-                )
             wnid, _ = solution[image]
             if places[place] not in (None, wnid):
                 raise UserError(
-                    f"image {path} lies in the folder of {places[place]}, but {folder / SOLUTION} "
-                    f"says {wnid}; move the file or correct that line"
+                    f"image {folder / place / name} lies in the folder of {places[place]}, but "
+                    f"{folder / SOLUTION} says {wnid}; move the file or correct that line"
                 )
             rows.append((image, f"{place}/{name}", "val", wnid))
-    if missing := sorted(solution.keys() - {image for image, *_ in rows}):
-        raise UserError(
-            f"image {missing[0]} of {folder / SOLUTION} is missing in {folder / val} (and "
-            f"{len(missing) - 1} more); put it back there"
-        )
+    missing = sorted(solution.keys() - {image for image, *_ in rows})
+    refuse(folder / val, missing, f"lacks images of {SOLUTION}", "put them back there")
     return sorted(rows)
 
 
@@ -198,25 +184,22 @@ def _test_images(folder: Path) -> list[tuple]:
 def _solution(folder: Path, classes: dict[str, str]) -> dict[str, tuple[str, list[list[int]]]]:
     """The class of each val image and its boxes, none if it is blacklisted; in order of the ids."""
     found: dict[str, tuple[str, list[list[int]]]] = {}
-    for place, line in read_lines(folder / SOLUTION):
-        if line == "ImageId,PredictionString":
+    path, columns = folder / SOLUTION, "ImageId PredictionString"
+    for place, (image, prediction) in read_fields(path, columns, ","):
+        if [image, prediction] == columns.split():
             continue
-        image, comma, prediction = line.partition(",")
-        if not comma:
-            raise UserError(f"{place}: expected ImageId,PredictionString, not {line!r}")
         if image in found:
             raise UserError(f"{place}: {image} has a line already; give all its boxes in one")
         found[image] = _groups(place, prediction.split(), classes)
     solution = dict(sorted(found.items()))
-    without_boxes = blacklisted(folder / BLACKLIST, list(solution))
-    for image, (wnid, boxes) in solution.items():
-        if image in without_boxes:
-            solution[image] = wnid, []
-        elif not boxes:
-            raise UserError(
-                f"{folder / SOLUTION}: {image} has a class without a box, so it cannot be scored; "
-                f"give it one, or name it in {folder / BLACKLIST}"
-            )
+    without = blacklisted(folder / BLACKLIST, list(solution))
+    solution |= {image: (solution[image][0], []) for image in without}
+    refuse(
+        path,
+        [image for image, (_, boxes) in solution.items() if not boxes and image not in without],
+        "gives a class without a box, so it cannot be scored, for",
+        f"give it one, or name it in {folder / BLACKLIST}",
+    )
     return solution
 
 
@@ -251,13 +234,13 @@ def _train_boxes(folder: Path, known: set[tuple[str, str]]) -> list[tuple]:
         for entry in entries(Path(of_class.path))
         if entry.name.lower().endswith(".xml")
     ]
-    for path in annotations:
-        wnid, image = path.parent.name, path.stem
-        if (wnid, image) not in known:
-            raise UserError(
-                f"{path} annotates {DATA}/train/{wnid}/{image}.JPEG, which is missing; remove it "
-                "or add that"
-            )
+    strange = [
+        f"{path.parent.name}/{path.name}"
+        for path in annotations
+        if (path.parent.name, path.stem) not in known
+    ]
+    advice = "remove those files, or put their images back"
+    refuse(folder / ANNOTATIONS, strange, f"is of images that {DATA}/train lacks", advice)
     of_images = in_threads(_annotated, annotations, unit="annotation")
     return [box for of_image in of_images for box in of_image]
 
@@ -269,19 +252,3 @@ def _annotated(path: Path) -> list[tuple]:
     with refusing(f"{path} cannot be read", advice):
         content = path.read_bytes()
     return [(image, wnid, *box) for box in annotation(content, str(path), wnid, advice)]
-
-
-def _clipped(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """Training boxes cut to their image; one without a pixel in it stays for `validate`."""
-    about = images.set_index("image").loc[boxes["image"]]
-    corners = boxes[BOX_COLUMNS[2:]].to_numpy()
-    cut = clipped(corners, about[["width", "height"]].to_numpy())
-    changed = (cut != corners).any(axis=1) & (about["split"] == "train").to_numpy()
-    if changed.any():
-        log.warning(
-            "%d of %d boxes clipped: training boxes that leave their image",
-            changed.sum(),
-            len(boxes),
-        )
-        boxes.loc[changed, BOX_COLUMNS[2:]] = cut[changed]
-    return boxes

@@ -12,18 +12,15 @@ size of its member, as a stopped copy is shorter. LOC_synset_mapping.txt is writ
 import io
 import logging
 import re
-import shutil
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from camloc.core.errors import UserError, reason, refusing
+from camloc.core.errors import UserError, reason, refuse, refusing
 from camloc.core.files import replacing_file
 from camloc.core.progress import progress
-from camloc.data.sources.download import Member, is_plain, members_of, opened_tar
 from camloc.data.sources.ilsvrc import (
     ANNOTATIONS,
     BLACKLIST,
@@ -36,6 +33,7 @@ from camloc.data.sources.ilsvrc import (
     blacklisted,
 )
 from camloc.data.sources.reading import check_class
+from camloc.data.sources.tars import Member, files, members
 
 TRAIN, VAL, TEST = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_test*.tar"
 TRAIN_BOXES, VAL_BOXES = "ILSVRC2012_bbox_train_v2.tar.gz", "ILSVRC2012_bbox_val_v3.tgz"
@@ -93,7 +91,8 @@ def _unpack_labelled(folder: Path, target: Path) -> None:
             f"official files {OFFICIAL}; or one that holds {LAYOUT}"
         )
     classes, labels = _devkit(devkits[0])
-    _write_blacklist(devkits[-1], target)
+    if blacklist := _files_named(devkits[-1], BLACKLIST).get(BLACKLIST):
+        _write(target / BLACKLIST, _text(blacklist))
     solution = _solution(folder / VAL_BOXES, labels, blacklisted(target / BLACKLIST, list(labels)))
     _unpack_train(folder / TRAIN, target / DATA / "train", classes, devkits[0])
     if not (target / DATA / "val").exists():
@@ -105,13 +104,11 @@ def _unpack_labelled(folder: Path, target: Path) -> None:
 def _devkit(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The classes, wnid to name, and the wnid of each val image, by a devkit; both in order."""
     meta, truth = DEVKITS[path.name]
-    files = _members(path, meta, truth)
-    for name in (meta, truth):
-        if name not in files:
-            raise UserError(f"{path} holds no {name}; fetch it again")
-    synsets = _synsets(files[meta], f"{path}: {meta}")
+    found = _files_named(path, meta, truth)
+    refuse(path, [name for name in (meta, truth) if name not in found], "lacks", "fetch it again")
+    synsets = _synsets(found[meta], f"{path}: {meta}")
     labels = {}
-    for number, line in enumerate(_text(files[truth]).split(), start=1):
+    for number, line in enumerate(_text(found[truth]).split(), start=1):
         if line not in synsets:
             raise UserError(
                 f"{path}: {truth}:{number}: {line!r} is no id of a class in {meta}; fetch it again"
@@ -144,62 +141,52 @@ def _synsets(content: bytes, place: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _write_blacklist(path: Path, target: Path) -> None:
-    """Put the blacklist where `ilsvrc.read` looks for it, if the devkit has one."""
-    if content := _members(path, BLACKLIST).get(BLACKLIST):
-        _write(target / BLACKLIST, _text(content))
-
-
-def _members(path: Path, *names: str) -> dict[str, bytes]:
+def _files_named(path: Path, *names: str) -> dict[str, bytes]:
     """The content of those of a devkit's files that have one of the names, in whatever folder."""
-    with opened_tar(path) as archive:
-        files = ((PurePosixPath(m.name).name, m) for m in members_of(archive, path))
-        return {
-            name: Member(archive.extractfile(member), path).read()
-            for name, member in files
-            if name in names and is_plain(member)
-        }
+    return {
+        member.path.name: member.read()
+        for member in members(path)
+        if member.path.name in names and member.is_plain
+    }
 
 
 def _solution(path: Path, labels: dict[str, str], without_boxes: set[str]) -> str:
     """LOC_val_solution.csv from the annotations, held against the wnids of the ground truth."""
     advice = "it and the devkit's ground truth must agree: fetch both again"
     boxes: dict[str, list[list[int]]] = {}
-    with opened_tar(path) as archive, progress(desc=f"read {path.name}", total=len(labels)) as bar:
-        for member, image in _files(archive, path, r"(?:val/)?(ILSVRC2012_val_\d{8})\.xml"):
-            place = f"{path}: {member.name}"
+    with progress(desc=f"read {path.name}", total=len(labels)) as bar:
+        for image, member in files(path, r"(?:val/)?(ILSVRC2012_val_\d{8})\.xml"):
             if image not in labels:
-                raise UserError(f"{place} annotates none of the devkit's {len(labels)} val images")
-            content = Member(archive.extractfile(member), path).read()
-            boxes[image] = annotation(content, place, labels[image], advice)
+                count = len(labels)
+                raise UserError(f"{member.place} annotates none of the devkit's {count} val images")
+            boxes[image] = annotation(member.read(), member.place, labels[image], advice)
             bar.update()
+    refuse(
+        path,
+        [f"{image}.xml" for image in labels if image not in boxes and image not in without_boxes],
+        "lacks",
+        f"every val image needs its boxes, unless {BLACKLIST} of ILSVRC2014_devkit.tgz names it: "
+        "fetch it again",
+    )
     lines = ["ImageId,PredictionString"]
     for image, wnid in labels.items():
-        if image not in boxes and image not in without_boxes:
-            raise UserError(
-                f"{path} holds no {image}.xml; every val image needs its boxes, unless "
-                f"{BLACKLIST} of ILSVRC2014_devkit.tgz names it: fetch it again"
-            )
         groups = [f"{wnid} {' '.join(map(str, box))}" for box in boxes.get(image, [])]
         lines.append(f"{image},{' '.join(groups) or wnid}")
     return "\n".join(lines) + "\n"
 
 
 def _unpack_train(path: Path, folder: Path, classes: dict[str, str], devkit: Path) -> None:
-    with opened_tar(path) as archive, _bytes_of(path) as bar:
-        for member, wnid in _files(archive, path, r"(n\d{8})\.tar"):
-            place = f"{path}: {member.name}"
-            check_class(wnid, classes, place, str(devkit))
+    with _bytes_of(path) as bar:
+        for wnid, member in files(path, r"(n\d{8})\.tar"):
+            check_class(wnid, classes, member.place, str(devkit))
             if (folder / wnid).exists():
                 bar.update(member.size)
-                continue
-            with opened_tar(place, archive.extractfile(member)) as images:
-                _fill(folder / wnid, images, place, rf"(?:{wnid}/)?({wnid}_\d+\.JPEG)", bar)
-    if missing := [wnid for wnid in classes if not (folder / wnid).exists()]:
-        raise UserError(
-            f"{path} holds no {missing[0]}.tar, and {len(missing)} of {len(classes)} classes are "
-            "missing; fetch it again"
-        )
+            else:
+                pattern = rf"(?:{wnid}/)?({wnid}_\d+\.JPEG)"
+                _fill(folder / wnid, files(member.place, pattern, member.file), bar)
+    missing = [f"{wnid}.tar" for wnid in classes if not (folder / wnid).exists()]
+    what = f"lacks the tars of {len(missing)} of {len(classes)} classes"
+    refuse(path, missing, what, "fetch it again")
 
 
 def _unpack_test(tars: list[Path], folder: Path) -> None:
@@ -214,18 +201,17 @@ def _unpack_test(tars: list[Path], folder: Path) -> None:
 def _unpack_images(path: Path, folder: Path) -> None:
     """Unpack the images of the split that the folder is named after."""
     split = folder.name
-    with opened_tar(path) as archive, _bytes_of(path) as bar:
-        _fill(folder, archive, path, rf"(?:{split}/)?(ILSVRC2012_{split}_\d{{8}}\.JPEG)", bar)
+    with _bytes_of(path) as bar:
+        pattern = rf"(?:{split}/)?(ILSVRC2012_{split}_\d{{8}}\.JPEG)"
+        _fill(folder, files(path, pattern), bar)
 
 
-def _fill(
-    folder: Path, archive: tarfile.TarFile, name: str | Path, pattern: str, bar: tqdm
-) -> None:
+def _fill(folder: Path, named: Iterable[tuple[str, Member]], bar: tqdm) -> None:
     """Unpack a flat archive as `folder`."""
     new = folder.with_name(folder.name + ".new")
     new.mkdir(parents=True, exist_ok=True)
-    for member, file in _files(archive, name, pattern):
-        _copy(archive, member, name, new / file)
+    for name, member in named:
+        member.copy(new / name)
         bar.update(member.size)
     new.rename(folder)
 
@@ -237,12 +223,12 @@ def _unpack_train_boxes(path: Path, target: Path) -> None:
         return
     new, left_out = folder.with_name(folder.name + ".new"), 0
     new.mkdir(parents=True, exist_ok=True)
-    with opened_tar(path) as archive, progress(desc=f"unpack {path.name}", unit="file") as bar:
-        for inner, member, name in _annotations(archive, path):
+    with progress(desc=f"unpack {path.name}", unit="file") as bar:
+        for name, member in _annotations(path):
             wnid = name.partition("_")[0]
             if (target / DATA / "train" / wnid / name).with_suffix(".JPEG").exists():
                 (new / wnid).mkdir(exist_ok=True)
-                _copy(inner, member, path, new / wnid / name)
+                member.copy(new / wnid / name)
             else:
                 left_out += 1
             bar.update()
@@ -251,50 +237,14 @@ def _unpack_train_boxes(path: Path, target: Path) -> None:
         log.warning("%d annotations of %s left out: of no training image", left_out, path)
 
 
-def _annotations(
-    archive: tarfile.TarFile, path: Path
-) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, str]]:
+def _annotations(path: Path) -> Iterator[tuple[str, Member]]:
     """The annotations of training images, in folders or in a tar.gz a class."""
     xml = r"n\d{8}_\d+\.xml"
-    for member, name in _files(archive, path, rf"(?:[\w-]+/)*({xml}|n\d{{8}}\.tar\.gz)"):
+    for name, member in files(path, rf"(?:[\w-]+/)*({xml}|n\d{{8}}\.tar\.gz)"):
         if name.endswith(".xml"):
-            yield archive, member, name
-            continue
-        place = f"{path}: {member.name}"
-        with opened_tar(place, archive.extractfile(member)) as of_class:
-            for inner, file in _files(of_class, place, rf"(?:[\w-]+/)*({xml})"):
-                yield of_class, inner, file
-
-
-def _files(
-    archive: tarfile.TarFile, name: str | Path, pattern: str
-) -> Iterator[tuple[tarfile.TarInfo, str]]:
-    """The files in a tar, all of which match `pattern`, with what its group matches.
-
-    Folders and the `._` files that macOS adds are passed over.
-
-    Raises:
-        UserError: any other member, of another name or kind (a link); the tar is damaged.
-    """
-    for member in members_of(archive, name):
-        place = PurePosixPath(member.name)
-        inside = not place.is_absolute() and ".." not in place.parts
-        if place.name.startswith("._") or (member.isdir() and inside):
-            continue
-        match = re.fullmatch(pattern, member.name.removeprefix("./"))
-        if not match or not is_plain(member):
-            raise UserError(
-                f"{name} holds {member.name!r}, which is no file that belongs there; nothing of it "
-                "was written: fetch the original file"
-            )
-        yield member, match[1]
-
-
-def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str | Path, path: Path) -> None:
-    """Write a member of the archive `name` as a file, unless that has its size already."""
-    if not path.exists() or path.stat().st_size != member.size:
-        with path.open("wb") as file:
-            shutil.copyfileobj(Member(archive.extractfile(member), name), file)
+            yield name, member
+        else:
+            yield from files(member.place, rf"(?:[\w-]+/)*({xml})", member.file)
 
 
 def _bytes_of(path: Path) -> tqdm:

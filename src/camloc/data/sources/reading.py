@@ -54,6 +54,27 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}:{number}", line
 
 
+def read_fields(
+    path: Path, columns: str, separator: str | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """The fields of each line, after its place; the last takes what is left of the line.
+
+    Args:
+        columns: the names of the fields, for messages.
+        separator: of the fields; any number of blanks where it is None.
+
+    Raises:
+        UserError: a line has fewer fields; see also `read_lines`.
+    """
+    count = len(columns.split())
+    for place, line in read_lines(path):
+        fields = line.strip().split(separator, count - 1)
+        if len(fields) < count:
+            apart = {None: "blanks", "\t": "tabs"}.get(separator, separator)
+            raise UserError(f"{place}: expected {columns}, separated by {apart}, not {line!r}")
+        yield place, fields
+
+
 def pictures_in(folders: Sequence[Path]) -> list[dict[str, str]]:
     """Of each folder the names of its image files by their stems, in the order of the names.
 
@@ -108,10 +129,25 @@ def entries(folder: Path) -> list[os.DirEntry]:
     return [e for e in found if e.name[0] != "." and e.name.lower() not in OF_WINDOWS]
 
 
-def draw_val(rows: list[dict], count: int, seed: int, wnid: str) -> None:
-    """Make `count` of a class's training rows val; which ones does not depend on other classes."""
-    for row in random.Random(f"{seed} {wnid}").sample(rows, count):
-        row["split"] = "val"
+def draw_val(rows: list[dict], classes: dict[str, str], count: int, seed: int) -> None:
+    """Make `count` of each class's training rows val; which ones depends on no other class.
+
+    Raises:
+        UserError: a class has no more training rows than that.
+    """
+    of_classes: dict[str, list[dict]] = {wnid: [] for wnid in classes}
+    for row in rows:
+        if row["split"] == "train":
+            of_classes[row["wnid"]].append(row)
+    for wnid, own in of_classes.items():
+        if len(own) <= count:
+            raise UserError(
+                f"class {wnid} ({classes[wnid]}) has {len(own)} training images, of which val "
+                f"takes {count}: none is left to train on; give it images or lower "
+                "data.val_per_class"
+            )
+        for row in random.Random(f"{seed} {wnid}").sample(own, count):
+            row["split"] = "val"
 
 
 def whole_numbers(place: str, fields: list[str]) -> list[int]:
@@ -127,11 +163,45 @@ def whole_numbers(place: str, fields: list[str]) -> list[int]:
     return [int(field.strip()) for field in fields]
 
 
-def clipped(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) cut to their images (N, 2); one without a pixel in its image stays as it is."""
+def clipped(corners: np.ndarray, sizes: np.ndarray, which: np.ndarray | bool = True) -> np.ndarray:
+    """Boxes (N, 4) cut to their images (N, 2), counted and logged.
+
+    One without a pixel in its image stays as it is, as do those that are not `which` (N,).
+    """
     cut = np.hstack([corners[:, :2].clip(min=0), np.minimum(corners[:, 2:], sizes - 1)])
-    within = (cut[:, :2] <= cut[:, 2:]).all(axis=1, keepdims=True)
-    return np.where(within, cut, corners)
+    changed = (cut != corners).any(axis=1) & (cut[:, :2] <= cut[:, 2:]).all(axis=1) & which
+    if changed.any():
+        log.warning("%d of %d boxes clipped: they leave their image", changed.sum(), len(corners))
+    return np.where(changed[:, None], cut, corners)
+
+
+def check_folders(folder: Path, classes: Iterable[str], index: str) -> None:
+    """Refuse a folder in `folder` that is named by no class of the file `index`."""
+    for entry in entries(folder):
+        if entry.is_dir():
+            check_class(entry.name, classes, entry.path, index)
+
+
+def require(paths: Iterable[Path], advice: str) -> None:
+    """Refuse a layout that lacks a file or folder.
+
+    Raises:
+        UserError: `<path> is missing; data.folder names a folder that holds <advice>`.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} is missing; data.folder names a folder that holds {advice}")
+
+
+def chosen(classes: dict[str, str], wanted: list[str] | None, index: Path) -> dict[str, str]:
+    """Those of the classes that params.yaml lists, all where it lists none, sorted.
+
+    Raises:
+        UserError: it lists one that the file `index` lacks.
+    """
+    for wnid in wanted or []:
+        check_class(wnid, classes, "params.yaml: data.classes", str(index))
+    return {wnid: name for wnid, name in sorted(classes.items()) if not wanted or wnid in wanted}
 
 
 def check_class(wnid: str, classes: Iterable[str], place: str, index: str) -> None:

@@ -14,22 +14,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from camloc.core.errors import UserError, near_matches
+from camloc.core.errors import refuse
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
-from camloc.data.sources.download import fetch, unpack_zip
+from camloc.data.sources.download import fetch, unpack
 from camloc.data.sources.reading import (
     check_class,
+    check_folders,
+    chosen,
     draw_val,
-    entries,
     examined,
     pictures_in,
+    read_fields,
     read_lines,
+    require,
     whole_numbers,
 )
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-SIZE = 248_100_043  # bytes
 LAYOUT = (
     "wnids.txt, words.txt, train/<wnid>/images/*.JPEG, train/<wnid>/<wnid>_boxes.txt, "
     "val/images/*.JPEG and val/val_annotations.txt"
@@ -48,8 +50,8 @@ def download(folder: Path) -> Path:
     unpacked = folder / "tiny-imagenet"
     if not unpacked.exists():
         archive = folder / "tiny-imagenet-200.zip"
-        fetch(URL, archive, md5=MD5, size=SIZE)
-        unpack_zip(archive, unpacked)
+        fetch(URL, archive, MD5)
+        unpack([archive], unpacked)
     return unpacked / "tiny-imagenet-200"
 
 
@@ -66,70 +68,48 @@ def read(
             missing, broken or without a box, a box does not lie within its image, a class is
             unknown or has no training image left.
     """
-    for needed in (folder, folder / "wnids.txt"):
-        if not needed.exists():
-            raise UserError(
-                f"{needed} is missing; data.folder names a folder that holds {LAYOUT}, and leaving "
-                "data.folder out downloads Tiny ImageNet"
-            )
+    index = folder / "wnids.txt"
+    advice = f"{LAYOUT}, and leaving data.folder out downloads Tiny ImageNet"
+    require([folder, index], advice)
     listed = _classes(folder)
-    for wnid in classes or []:
-        check_class(wnid, listed, "params.yaml: data.classes", f"{folder / 'wnids.txt'}")
-    chosen = {wnid: name for wnid, name in listed.items() if not classes or wnid in classes}
-    rows, places = [], [folder / "train" / wnid / "images" for wnid in chosen]
-    for (wnid, name), images in zip(chosen.items(), pictures_in(places), strict=True):
-        rows += _train(folder, wnid, name, images, val_per_class, seed)
-    rows += [row for row in _test(folder, listed) if row["wnid"] in chosen]
+    taken = chosen(listed, classes, index)
+    rows = _train(folder, taken)
+    draw_val(rows, taken, val_per_class, seed)
+    rows += [row for row in _test(folder, listed) if row["wnid"] in taken]
     table = pd.DataFrame(rows)
     table[["width", "height"]], defects = examined(folder, table["path"])
     table["mask"] = None
-    return Manifest(
-        "tiny-imagenet", folder, chosen, table[IMAGE_COLUMNS], table[BOX_COLUMNS], defects
-    ).validate()
+    images, boxes = table[IMAGE_COLUMNS], table[BOX_COLUMNS]
+    return Manifest("tiny-imagenet", folder, taken, images, boxes, defects).validate()
 
 
 def _classes(folder: Path) -> dict[str, str]:
     """Wnid to name; words.txt names 82,115 synsets, of which wnids.txt lists the data set's."""
-    words = {}
-    for place, line in read_lines(folder / "words.txt"):
-        wnid, tab, name = line.partition("\t")
-        if not tab:
-            raise UserError(f"{place}: expected a wnid, a tab and its names, not {line!r}")
-        words[wnid] = name.strip()
+    names = read_fields(folder / "words.txt", "wnid names", "\t")
+    words = {wnid: name.strip() for _, (wnid, name) in names}
     classes = {}
     for place, line in read_lines(folder / "wnids.txt"):
         wnid = line.strip()
-        if wnid not in words:
-            raise UserError(f"{place}: words.txt does not name {wnid!r}{near_matches(wnid, words)}")
+        check_class(wnid, words, place, "words.txt")
         classes[wnid] = words[wnid]
-    for entry in entries(folder / "train"):
-        if entry.is_dir():
-            check_class(entry.name, classes, entry.path, "wnids.txt")
-    return dict(sorted(classes.items()))
+    check_folders(folder / "train", classes, "wnids.txt")
+    return classes
 
 
-def _train(
-    folder: Path, wnid: str, name: str, images: dict[str, str], val_per_class: int, seed: int
-) -> list[dict]:
-    """The rows of one class, in the order of the image ids; `val_per_class` of them are val.
-
-    Args:
-        images: the names of the class's files by their stems.
-    """
-    if len(images) <= val_per_class:
-        raise UserError(
-            f"class {wnid} ({name}) has {len(images)} images in train/{wnid}/images of {folder}, "
-            f"of which val takes {val_per_class}: no training image is left; give it images, take "
-            "it out of wnids.txt or lower data.val_per_class"
+def _train(folder: Path, classes: dict[str, str]) -> list[dict]:
+    """The rows of the training images, in the order of the classes and of the image ids."""
+    rows = []
+    places = [folder / "train" / wnid / "images" for wnid in classes]
+    for wnid, images in zip(classes, pictures_in(places), strict=True):
+        boxes = folder / "train" / wnid / f"{wnid}_boxes.txt"
+        rows += _boxed(
+            images,
+            boxes,
+            [
+                _row(f"train/{wnid}/images", images, place, name, "train", wnid, corners)
+                for place, (name, *corners) in read_fields(boxes, "name xmin ymin xmax ymax", "\t")
+            ],
         )
-    boxes = folder / "train" / wnid / f"{wnid}_boxes.txt"
-    rows = [
-        _row(f"train/{wnid}/images", images, place, fields, "train", wnid, fields[1:])
-        for place, fields in _fields(boxes, "name xmin ymin xmax ymax")
-    ]
-    _check_boxed(images, rows, boxes)
-    rows.sort(key=lambda row: row["image"])
-    draw_val(rows, val_per_class, seed, wnid)
     return rows
 
 
@@ -138,44 +118,33 @@ def _test(folder: Path, classes: dict[str, str]) -> list[dict]:
     annotations = folder / "val" / "val_annotations.txt"
     [images] = pictures_in([folder / "val" / "images"])
     rows = []
-    for place, fields in _fields(annotations, "name wnid xmin ymin xmax ymax"):
-        check_class(fields[1], classes, place, "wnids.txt")
-        rows.append(_row("val/images", images, place, fields, "test", fields[1], fields[2:]))
-    _check_boxed(images, rows, annotations)
-    return sorted(rows, key=lambda row: row["image"])
-
-
-def _fields(path: Path, columns: str) -> list[tuple[str, list[str]]]:
-    """The place and the tab-separated fields of each line, as many as `columns` names."""
-    lines = [(place, line.split("\t")) for place, line in read_lines(path)]
-    for place, fields in lines:
-        if len(fields) != len(columns.split()):
-            raise UserError(
-                f"{place}: expected {columns}, separated by tabs, not {len(fields)} fields"
-            )
-    return lines
+    for place, (name, wnid, *corners) in read_fields(
+        annotations, "name wnid xmin ymin xmax ymax", "\t"
+    ):
+        check_class(wnid, classes, place, "wnids.txt")
+        rows.append(_row("val/images", images, place, name, "test", wnid, corners))
+    return _boxed(images, annotations, rows)
 
 
 def _row(
     folder: str,
     images: dict[str, str],
     place: str,
-    fields: list[str],
+    name: str,
     split: str,
     wnid: str,
     corners: list[str],
 ) -> dict:
     """The row of an image and its box; its file is found whatever its name ends in."""
-    image = Path(fields[0]).stem
-    path = f"{folder}/{images.get(image, fields[0])}"
+    image = Path(name).stem
+    path = f"{folder}/{images.get(image, name)}"
     box = dict(zip(BOX_COLUMNS[2:], whole_numbers(place, corners), strict=True))
     return {"image": image, "path": path, "split": split, "wnid": wnid} | box
 
 
-def _check_boxed(images: dict[str, str], rows: list[dict], annotations: Path) -> None:
-    boxed = {row["image"] for row in rows}
-    for image, name in images.items():
-        if image not in boxed:
-            raise UserError(
-                f"image {name} has no box in {annotations}; give it a line there or remove it"
-            )
+def _boxed(images: dict[str, str], annotations: Path, rows: list[dict]) -> list[dict]:
+    """The rows in the order of the image ids, if every image has one."""
+    without = images.keys() - {row["image"] for row in rows}
+    names = [images[image] for image in sorted(without)]
+    refuse(annotations, names, "has no box of", "give each a line there or remove it")
+    return sorted(rows, key=lambda row: row["image"])

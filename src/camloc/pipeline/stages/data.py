@@ -1,19 +1,21 @@
-"""00_data: bring the images of a source and write the manifest and the withheld truth."""
+"""00_data: bring the images of a source and write the manifest and the withheld ground truth."""
 
+from pathlib import Path
+
+from camloc.core.params import Data
 from camloc.core.paths import Study, repository_root
 from camloc.data.manifest import Manifest, save_truth
 from camloc.data.sources import cub, ilsvrc, ilsvrc_official, shapes, tiny_imagenet
+from camloc.pipeline.parameters import DataParameters
 
-DOWNLOADED = {"tiny-imagenet": tiny_imagenet, "cub": cub}
 
-
-def run(study: Study, data: dict, seed: int) -> Manifest:
-    """Make the manifest of the source that `data` names.
+def run(study: Study, given: DataParameters) -> Manifest:
+    """Make the manifest of the source that params.yaml names.
 
     Returns:
         The manifest without withheld labels.
     """
-    manifest, hidden = _read_source(study, data, seed)
+    manifest, hidden = _read_source(study, given.data, given.seed)
     manifest = manifest.validate()
     labels, boxes, masks = manifest.images.iloc[:0], manifest.boxes.iloc[:0], None
     if hidden:
@@ -26,19 +28,23 @@ def run(study: Study, data: dict, seed: int) -> Manifest:
     return manifest
 
 
-def _read_source(study: Study, data: dict, seed: int) -> tuple[Manifest, str | None]:
+def _read_source(study: Study, data: Data, seed: int) -> tuple[Manifest, str | None]:
     """A source's manifest, and the split whose labels stay unseen until scoring."""
-    options = dict(data)
-    source = options.pop("source")
-    if source == "shapes":
-        return shapes.generate(study.pictures, **options, seed=seed), "test"
+    if data.source == "shapes":
+        counts = data.model_dump(exclude={"source"})
+        return shapes.generate(study.pictures, **counts, seed=seed), "test"
     study.pictures.mkdir(parents=True, exist_ok=True)
-    folder = options.pop("folder", None)
-    if reader := DOWNLOADED.get(source):
-        folder = repository_root() / folder if folder else reader.download(study.downloads)
-        return reader.read(folder, **options, seed=seed), None
+    if data.source == "ilsvrc":
+        return ilsvrc.read(_unpacked(data.folder, data.unpack_to)), None
+    reader = {"tiny-imagenet": tiny_imagenet, "cub": cub}[data.source]
+    there = data.folder and repository_root() / data.folder
+    options = data.model_dump(exclude={"source", "folder"})
+    return reader.read(there or reader.download(study.downloads), **options, seed=seed), None
+
+
+def _unpacked(folder: Path, target: Path | None) -> Path:
+    """The folder of ILSVRC's images, which the official files are unpacked into first."""
     folder = repository_root() / folder
-    if ilsvrc_official.found(folder):
-        target = options.get("unpack_to") or folder / "unpacked"
-        folder = ilsvrc_official.unpack(folder, repository_root() / target)
-    return ilsvrc.read(folder), None
+    if not ilsvrc_official.found(folder):
+        return folder
+    return ilsvrc_official.unpack(folder, repository_root() / (target or folder / "unpacked"))

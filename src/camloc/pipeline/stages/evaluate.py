@@ -1,82 +1,54 @@
 """04_evaluate: boxes from the maps, errors from the boxes."""
 
+import hashlib
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from camloc.boxes.predictions import Split
+from camloc.boxes.rule import Rule
 from camloc.core.files import replacing
-from camloc.core.params import Boxes, Evaluate
-from camloc.core.paths import EVALUATED, Study
+from camloc.core.paths import EVALUATED, Study, repository_root
+from camloc.core.rows import OWN
 from camloc.data.manifest import Manifest
-from camloc.evaluation.choices import deviations
 from camloc.evaluation.errors import ERRORS
-from camloc.evaluation.intervals import intervals
-from camloc.evaluation.rows import evaluate_split
-from camloc.evaluation.thresholds import over_thresholds
+from camloc.evaluation.rows import evaluate
+from camloc.evaluation.store import Evaluation
 from camloc.exchange.submit import submit
 from camloc.maps import store
+from camloc.pipeline import fingerprints
+from camloc.pipeline.parameters import EvaluateParameters
 
 
-def run(study: Study, name: str, boxes: dict, evaluate: dict) -> dict[str, dict]:
-    """Write the errors of the network `name`, their intervals and the outcome of each image.
-
-    `errors.json` and `intervals.json` hold them in percent, by split and row; `protocols.json`
-    the scores over all thresholds, `thresholds.csv` the error of the paper's rule at some;
-    `<split>-<row>.parquet` each image's outcome and errors, and `<split>-deviations.parquet` what
-    the choices of the evaluation move.
+def run(study: Study, given: EvaluateParameters) -> Evaluation:
+    """Write what became of each image in each row of a network (see `camloc.evaluation.store`).
 
     A split whose labels are withheld also gets what a server that holds them would be sent:
     `<split>-submission.txt` and `.csv` (see `camloc.exchange.formats`), `<split>-images.txt` and
     `classes.txt`.
-
-    Returns:
-        Of each split, the rows of this network and its errors in percent.
     """
-    options, iou = Boxes(**boxes), Evaluate(**evaluate).iou
+    name, rule, iou = given.network, Rule.of(given.boxes), given.evaluate.iou
     seen = Manifest.load(study.manifest)
     manifest = seen.with_truth(study.truth)
-    there = [s for s in EVALUATED if len(manifest.split(s))]
-    every = [Split(study.predictions(name), manifest, split) for split in there]
-    splits = [split for split in every if len(split.labels)]
-    errors: dict[str, dict] = {}
-    spans: dict[str, dict] = {}
-    curves: dict[str, dict] = {}
-    thresholds = pd.DataFrame(columns=["split", "row"])
+    there = [split for split in EVALUATED if len(manifest.split(split))]
+    splits = [Split(study.predictions(name), manifest, split) for split in there]
+    labelled = [split for split in splits if len(split.labels)]
+    found = evaluate(
+        labelled, name, rule, iou, _earlier(study.evaluation(name)), _curves_key(study, given)
+    )
+    errors = found.percentages()
     with replacing(study.evaluation(name)) as folder:
         for split in splits:
-            rows = list(evaluate_split(split, name, options, iou))
-            errors[split.name] = {row.name: row.figures for row in rows}
-            spans[split.name] = {row.name: intervals(row.errors) for row in rows}
-            curves[split.name] = {row.name: row.curves for row in rows if row.curves}
-            for row in rows:
-                if row.by_threshold is not None:
-                    lines = row.by_threshold.assign(split=split.name, row=row.name)
-                    thresholds = pd.concat([thresholds, lines])
-                table = row.outcome.merge(row.errors, left_on="image", right_index=True)
-                table.to_parquet(folder / f"{split.name}-{row.name}.parquet", index=False)
-            if split.stored(10).is_dir():
-                moved = deviations(split, options, iou)
-                moved.to_parquet(folder / f"{split.name}-deviations.parquet")
-        for split in every:
             withheld = seen.split(split.name)["wnid"].isna().all()
-            if withheld and "cam" in store.methods_of(split.stored()):
+            if withheld and OWN in store.methods_of(split.stored()):
                 figures = errors.get(split.name, {}).get(name) if iou == 0.5 else None
-                submit(split, options, folder, figures)
-        thresholds.to_csv(folder / "thresholds.csv", index=False)
-        _write(folder / "errors.json", errors)
-        _write(folder / "intervals.json", spans)
-        _write(folder / "protocols.json", over_thresholds(curves))
-    return errors
+                submit(split, rule, folder, figures)
+        found.save(folder)
+    return found
 
 
-def finding(rows: dict[str, dict], split: str) -> str:
-    """The first figure of each row of a split in words, a line a row.
-
-    Args:
-        rows: of `run`.
-    """
+def finding(evaluation: Evaluation, split: str) -> str:
+    """The first figure of each row of a split in words, one line per row."""
+    rows = evaluation.percentages()
     if split not in rows:
         return f"{split} has no labels to be scored by"
     firsts = ("loc_err_top1", "loc_err_top5", "cls_err_top1")
@@ -88,5 +60,23 @@ def finding(rows: dict[str, dict], split: str) -> str:
     return "\n".join(lines)
 
 
-def _write(path: Path, tree: dict) -> None:
-    path.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+def _earlier(folder: Path) -> Evaluation | None:
+    """The evaluation before this one, where it is there and whole."""
+    try:
+        return Evaluation.load(folder)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _curves_key(study: Study, given: EvaluateParameters) -> str:
+    """A digest of all that the curves over thresholds are made from: code, maps, ground truth, and
+    how maps are read."""
+    options = given.boxes.model_dump(include={"crops", "merge", "normalise"})
+    code = fingerprints.of_code(fingerprints.STAGES["evaluate"], repository_root())
+    told = json.dumps([options, given.evaluate.iou, code], sort_keys=True)
+    hashed = hashlib.sha256(told.encode())
+    for folder in (study.manifest, study.truth, study.predictions(given.network)):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            with path.open("rb") as file:
+                hashed.update(hashlib.file_digest(file, "sha256").digest())
+    return hashed.hexdigest()

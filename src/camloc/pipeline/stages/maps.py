@@ -9,47 +9,34 @@ import torch
 from camloc.core import processes
 from camloc.core.errors import UserError
 from camloc.core.files import replacing
-from camloc.core.params import Cams, Loading
 from camloc.core.paths import EVALUATED, Study
 from camloc.data import copies
-from camloc.data.loading import (
-    check_decoder,
-    death_of_decoders_told,
-    evaluation_batches,
-    ten_crop_batches,
-)
+from camloc.data.loading import death_of_decoders_told, evaluation_batches, ten_crop_batches
 from camloc.data.manifest import Manifest
 from camloc.maps import store
 from camloc.maps.predict import write_predictions
 from camloc.networks import files
 from camloc.pipeline import launch
+from camloc.pipeline.parameters import MapsParameters
 from camloc.training.precision import choose_device
 
 
-def run(
-    study: Study,
-    network: str,
-    cams: dict,
-    loading: dict,
-    device: str,
-    devices: int | str,
-    nodes: int,
-) -> None:
+def run(study: Study, given: MapsParameters) -> None:
     """Write the predictions and maps of a network on each evaluated split, on as many devices as
     asked for."""
-    task = {"network": network, "cams": cams, "loading": loading, "device": device}
-    launch.run(work, study, task, devices, nodes)
+    launch.run(work, study, given)
 
 
-def work(study: Study, network: str, cams: dict, loading: dict, device: str) -> None:
-    """The share of one process in `run`: a part of each split; the first puts them together.
+def work(study: Study, given: MapsParameters) -> None:
+    """What one process does in `run`: a part of each split; the first puts them together.
 
     Raises:
         UserError: a picture cannot be read, the disk is full, or the machines share no folder.
     """
-    share, parts = processes.share(), _parts(study, network)
+    share, target = processes.share(), study.predictions(given.network)
+    parts = target.with_name(target.name + ".parts")
     with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
-        _write(folder, study, network, Cams(**cams), Loading(**loading), device)
+        _write(folder, study, given)
     processes.gather(None)  # all are written
     if share.rank == 0:
         written = [parts / str(rank) for rank in range(share.size)]
@@ -57,45 +44,36 @@ def work(study: Study, network: str, cams: dict, loading: dict, device: str) -> 
             raise UserError(
                 f"{missing[0]} is not there; put the study into a folder that all machines share"
             )
-        with replacing(study.predictions(network)) as folder:
+        with replacing(target) as folder:
             store.join(written, folder)
         shutil.rmtree(parts)
 
 
-def _parts(study: Study, network: str) -> Path:
-    folder = study.predictions(network)
-    return folder.with_name(folder.name + ".parts")
-
-
-def _write(
-    folder: Path, study: Study, name: str, options: Cams, loading: Loading, device: str
-) -> None:
-    manifest = copies.seen(study, Manifest.load(study.manifest), loading)
-    where, share = choose_device(device), processes.share()
-    check_decoder(loading, where)
-    network, about = files.load(study.weights(name))
+def _write(folder: Path, study: Study, given: MapsParameters) -> None:
+    manifest = copies.seen(study, Manifest.load(study.manifest), given.loading)
+    device, share = choose_device(given.machine.device), processes.share()
+    network, about = files.load(study.weights(given.network))
     cam_network = files.with_cams(network, about)  # before both move to the device
     for module in filter(None, (network, cam_network)):
-        module.to(where, memory_format=torch.channels_last)
+        module.to(device, memory_format=torch.channels_last)
     write = partial(
         write_predictions,
         network=network,
         cam_network=cam_network,
         wnids=about["wnids"],
-        top=len(about["wnids"]) if options.top == "all" else options.top,
-        device=where,
+        top=len(about["wnids"]) if given.top == "all" else given.top,
+        device=device,
     )
-    cell = options.saliency_cell if name in options.saliency else None
+    options = {"machine": given.machine, "share": share}
     for split in EVALUATED:
-        images = share.of(manifest.split(split)["image"], options.batch)
+        images = share.of(manifest.split(split)["image"], given.batch)
         if images.empty:
             continue
-        batches = evaluation_batches(
-            manifest, split, loading, options.batch, device=where, share=share
-        )
+        batches = evaluation_batches(manifest, split, given.loading, given.batch, **options)
+        cell = given.saliency_cell
         write(folder / split, batches=batches, images=images, saliency_cell=cell)
-        if name in options.ten_crop:
-            crops = ten_crop_batches(manifest, split, loading, options.batch, share=share)
+        if given.ten_crop:
+            crops = ten_crop_batches(manifest, split, given.loading, given.batch, **options)
             ten = folder / f"{split}-ten-crop"
             write(ten, batches=crops, images=images, saliency_cell=None)
-            store.write_crops(ten, loading.resize, loading.size)
+            store.write_crops(ten, given.loading.resize, given.loading.size)

@@ -1,45 +1,64 @@
-"""The smoke study: what a notebook opened on its own works on.
+"""The smoke study: what a notebook opened on its own works on, as `params/smoke.yaml` says."""
 
-`params/smoke.yaml` declares it; the notebooks' default parameters are its values.
-"""
-
+import importlib
 import shutil
 from pathlib import Path
 
 from camloc.core import params
 from camloc.core.paths import Study, repository_root
+from camloc.pipeline.fingerprints import STAGES, Stage
+from camloc.pipeline.parameters import StageParameters
 
 FOLDER = "data/smoke"
 
 
-def prepare(study: Study, before: str) -> None:
-    """Make what the notebooks earlier than `before` would have left, where it is missing.
+def parameters(
+    name: str, given: dict | None, study: Study, network: str | None = None
+) -> StageParameters:
+    """A stage's parameters: those that the pipeline gave, or else those of the study in the folder.
 
-    Does nothing for a study in another folder: there the pipeline ran the earlier stages.
+    Of the smoke study, what the stages before this one leave is made where it is missing; a study
+    in any other folder is that of params.yaml.
+
+    Args:
+        name: of the stage, such as `train`.
     """
-    if study.folder != repository_root() / FOLDER:
-        return
-    # Imported here, since a notebook of the pipeline needs only its own stage.
-    from camloc.pipeline.stages import data, evaluate, maps, surgery, train
-
-    declared = repository_root() / "params" / "smoke.yaml"
+    stage, root = STAGES[name], repository_root()
+    if given is not None:
+        return stage.given.model_validate(given)
+    if study.folder != root / FOLDER:
+        return stage.given.of(params.load(root / "params.yaml"), network)
+    declared = root / "params" / "smoke.yaml"
     smoke = params.load(declared)
     _forget_another_study(study.folder, declared)
-    loading, where = smoke.loading.model_dump(), (smoke.device, smoke.devices, smoke.nodes)
-    if before > "00_data" and not study.manifest.exists():
-        data.run(study, smoke.data.model_dump(), smoke.seed)
-    for name in (*smoke.originals, *smoke.models):
-        declaration = smoke.network(name).model_dump()
-        if before > "01_surgery" and name in smoke.models and not study.surgery(name).exists():
-            surgery.run(study, name, declaration, smoke.seed)
-        needed = before > "02_finetune" or (before == "01_surgery" and name in smoke.originals)
-        if needed and not study.weights(name).exists():
-            training = smoke.training_of(name).model_dump()
-            train.run(study, name, declaration, training, loading, *where, smoke.seed)
-        if before > "03_cams" and not study.predictions(name).exists():
-            maps.run(study, name, smoke.cams.model_dump(), loading, *where)
-        if before > "04_evaluate" and not study.evaluation(name).exists():
-            evaluate.run(study, name, smoke.boxes.model_dump(), smoke.evaluate.model_dump())
+    _prepare(study, smoke, before=stage)
+    return stage.given.of(smoke, network)
+
+
+def _prepare(study: Study, smoke: params.Params, before: Stage) -> None:
+    left_by = {
+        "surgery": study.surgery,
+        "train": study.weights,
+        "maps": study.predictions,
+        "evaluate": study.evaluation,
+    }
+    if before.notebook > "00_data" and not study.manifest.exists():
+        _run("data", study, smoke)
+    for network in (*smoke.originals, *smoke.models):
+        for name, left in left_by.items():
+            surgery = name == "surgery"
+            if (surgery and network in smoke.originals) or left(network).exists():
+                continue
+            # Surgery itself needs the original that it cuts.
+            original = before.notebook == "01_surgery" and network in smoke.originals
+            if before.notebook > STAGES[name].notebook or (original and name == "train"):
+                _run(name, study, smoke, network)
+
+
+def _run(name: str, study: Study, smoke: params.Params, network: str | None = None) -> None:
+    stage = STAGES[name]
+    module = importlib.import_module(f"camloc.{stage.module}")
+    module.run(study, stage.given.of(smoke, network))
 
 
 def _forget_another_study(folder: Path, declared: Path) -> None:

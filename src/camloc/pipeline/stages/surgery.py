@@ -2,23 +2,23 @@
 
 import torch
 
-from camloc.core.params import Model
 from camloc.core.paths import Study
 from camloc.networks import files, surgery
+from camloc.pipeline.parameters import SurgeryParameters
 
 
-def run(study: Study, name: str, declaration: dict, seed: int) -> surgery.CamNetwork:
-    """Write the network of `declaration`, its backbone's weights kept up to the cut."""
-    model = Model(**declaration)
-    original, about = files.load(study.weights(model.backbone))
-    torch.manual_seed(seed if model.seed is None else model.seed)
-    fields = model.model_dump(exclude={"backbone", "training", "seed"})
+def run(study: Study, given: SurgeryParameters) -> surgery.CamNetwork:
+    """Write the network that is declared, its backbone's weights kept up to the cut."""
+    backbone = given.declaration.backbone
+    original, about = files.load(study.weights(backbone))
+    torch.manual_seed(given.seed)
+    fields = given.declaration.model_dump(exclude={"backbone"})
     network = surgery.build(
-        model.backbone,
+        backbone,
         **fields,
         width=about["original"]["width"],
         num_classes=len(about["wnids"]),
         weights=original,
     )
-    files.save(network, study.surgery(name), about | {"surgery": fields})
+    files.save(network, study.surgery(given.network), about | {"surgery": fields})
     return network.eval()

@@ -8,99 +8,53 @@ import torch
 
 from camloc.core import processes
 from camloc.core.files import replacing_file
-from camloc.core.params import Loading, Original, Training
+from camloc.core.params import Original
 from camloc.core.paths import Study, repository_root
 from camloc.data import copies
-from camloc.data.loading import check_decoder, evaluation_batches, training_batches
+from camloc.data.loading import evaluation_batches, training_batches
 from camloc.data.manifest import Manifest
 from camloc.networks import backbones, files
 from camloc.pipeline import launch
+from camloc.pipeline.parameters import TrainParameters
 from camloc.training.checkpoint import Checkpoint, digest, flat
 from camloc.training.loop import fit
 from camloc.training.precision import choose_device, choose_precision
 
 
-def run(
-    study: Study,
-    network: str,
-    declaration: dict,
-    training: dict,
-    loading: dict,
-    device: str,
-    devices: int | str,
-    nodes: int,
-    seed: int,
-) -> pd.DataFrame:
+def run(study: Study, given: TrainParameters) -> pd.DataFrame:
     """Train a network on as many devices as asked for, and write its weights and history.
 
     Returns:
         The history (see `camloc.training.loop.fit`).
     """
-    task = {
-        "network": network,
-        "declaration": declaration,
-        "training": training,
-        "loading": loading,
-        "device": device,
-        "seed": seed,
-    }
-    launch.run(work, study, task, devices, nodes)
-    study.checkpoint(network).unlink(missing_ok=True)
-    return pd.read_csv(study.history(network))
+    launch.run(work, study, given)
+    study.checkpoint(given.network).unlink(missing_ok=True)
+    return pd.read_csv(study.history(given.network))
 
 
-def work(
-    study: Study,
-    network: str,
-    declaration: dict,
-    training: dict,
-    loading: dict,
-    device: str,
-    seed: int,
-) -> None:
-    """The share of one process in `run`; leaves the checkpoint of the end, too."""
-    where, share = choose_device(device), processes.share()
-    options, recipe = Loading(**loading), Training(**training)
-    manifest = copies.seen(study, Manifest.load(study.manifest), options)
-    own_seed = declaration.get("seed")
-    seed = seed if own_seed is None else own_seed
-    torch.manual_seed(seed)
-    if "backbone" in declaration:
-        trained, about = files.load(study.surgery(network))
+def work(study: Study, given: TrainParameters) -> None:
+    """What one process does in `run`; leaves the checkpoint of the end, too."""
+    name, machine, recipe = given.network, given.machine, given.training
+    device, share = choose_device(machine.device), processes.share()
+    manifest = copies.seen(study, Manifest.load(study.manifest), given.loading)
+    torch.manual_seed(given.seed)
+    if given.original is None:
+        network, about = files.load(study.surgery(name))
     else:
-        trained, about = _original(network, declaration, manifest.wnids)
-    check_decoder(options, where)
-    made_by = _made_by(trained, about, manifest, options, recipe, where, seed)
-    torch.manual_seed(seed + share.rank)  # dropout differs between the processes
+        network, about = _original(name, given.original, manifest.wnids)
+    made_by = _made_by(network, about, manifest, given, device)
+    torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
+    options = {"machine": machine, "share": share}
     batches = training_batches(
-        manifest,
-        options,
-        recipe.batch,
-        seed,
-        device=where,
-        share=share,
-        parts=recipe.accumulate,
+        manifest, given.loading, recipe.batch, given.seed, **options, parts=recipe.accumulate
     )
-    history = fit(
-        trained,
-        batches,
-        evaluation_batches(
-            manifest,
-            "val",
-            options,
-            recipe.batch,
-            memory_gb=options.memory_gb,
-            device=where,
-            share=share,
-        ),
-        recipe,
-        where,
-        Checkpoint(study.checkpoint(network), made_by, recipe.checkpoint_minutes),
-    )
+    val = evaluation_batches(manifest, "val", given.loading, recipe.batch, **options, keep=True)
+    checkpoint = Checkpoint(study.checkpoint(name), made_by, machine.checkpoint_minutes)
+    history = fit(network, batches, val, recipe, device, checkpoint, machine.compile)
     _list_unreadable(processes.gather(batches.pictures.unreadable))
     if share.rank == 0:
-        files.save(trained.cpu(), study.weights(network), about)
-        with replacing_file(study.history(network)) as new:
+        files.save(network.cpu(), study.weights(name), about)
+        with replacing_file(study.history(name)) as new:
             history.to_csv(new, index=False)
 
 
@@ -108,24 +62,22 @@ def _made_by(
     network: torch.nn.Module,
     about: dict,
     manifest: Manifest,
-    loading: Loading,
-    training: Training,
+    given: TrainParameters,
     device: torch.device,
-    seed: int,
 ) -> dict:
-    """All that decides what a training comes to but for rounding, which devices and threads change;
-    what only changes its pace is left out."""
+    """All that decides what a training comes to but for rounding, which devices and threads
+    change."""
     wnids = hashlib.sha256(" ".join(about["wnids"]).encode()).hexdigest()[:16]
     images = pd.util.hash_pandas_object(manifest.split("train")[["path", "wnid"]]).sum()
-    precision = choose_precision(training.precision, device)
+    precision = choose_precision(given.training.precision, device)
     return flat(
         {
             "network": about | {"wnids": wnids, "starts from": digest(network)},
-            "training": training.model_dump(exclude={"checkpoint_minutes", "compile"})
+            "training": given.training.model_dump()
             | {"precision": str(precision).removeprefix("torch.")},
-            "loading": loading.model_dump(exclude={"workers", "memory_gb"}),
+            "loading": given.loading.model_dump(),
             "train images": f"{images:016x}",
-            "seed": seed,
+            "seed": given.seed,
         }
     )
 
@@ -137,16 +89,15 @@ def _list_unreadable(of_processes: list[list]) -> None:
         sys.stdout.flush()
 
 
-def _original(name: str, declaration: dict, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
-    original, root = Original(**declaration), repository_root()
-    source, path, folder = original.weights.source, original.weights.path, original.weights.folder
+def _original(name: str, original: Original, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
+    weights, root = original.weights, repository_root()
     network = backbones.whole(
         name,
         len(wnids),
         width=original.width,
         dropout=original.dropout,
-        weights=source if path is None else root / path,
-        folder=None if folder is None else root / folder,
+        weights=weights.source if weights.path is None else root / weights.path,
+        folder=None if weights.folder is None else root / weights.folder,
     )
     kept = original.model_dump(include={"width", "dropout", "gap"})
     return network, {"original": {"backbone": name} | kept, "surgery": None, "wnids": wnids}

@@ -1,5 +1,5 @@
 "use strict";
-/* Maps to boxes as camloc.boxes.boxes_from_maps has it: bilinear upsampling in single precision,
+/* Maps to boxes as camloc.boxes.paper.boxes_from_maps has it: bilinear upsampling in single precision,
    what is strictly above a share of the maximum, the largest 8-connected component. */
 
 const data = JSON.parse(document.getElementById("contents").textContent);

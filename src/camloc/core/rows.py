@@ -1,0 +1,28 @@
+"""Rows of the tables and of metrics.json: a network, and the method that its boxes are made by."""
+
+from dataclasses import dataclass
+
+OWN = "cam"  # a network's own row: its classes and, where it has some, the boxes of its CAMs
+MAPS = (OWN, "backprop")  # methods whose maps are stored
+HEURISTICS = ("heuristics", "heuristics-text")  # five predictions from three classes
+BASELINES = ("whole-image", "centre-box", "centre-gaussian")  # of no network
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row; `network` is None for the image-independent baselines."""
+
+    network: str | None
+    method: str = OWN
+
+    @property
+    def name(self) -> str:
+        """What metrics.json calls it: `googlenet-gap`, `backprop-vgg16`, `centre-box`."""
+        if self.network is None:
+            return self.method
+        return self.network if self.method == OWN else f"{self.method}-{self.network}"
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a network of this name would share a row's name with another row."""
+    return name in BASELINES or name.startswith(("backprop-", "heuristics-"))

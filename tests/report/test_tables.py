@@ -1,0 +1,160 @@
+"""The paper's tables with a study's figures beside them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from small import results
+
+from camloc.core.rows import Row
+from camloc.evaluation.choices import choice
+from camloc.evaluation.error_types import CORRECT, MISLOCALIZED, OVERSIZED, PART
+from camloc.report import formatting, paper, tables
+
+GAP = "googlenet-gap"
+
+
+def wrong(share: float) -> list[float]:
+    """Errors on eight images of which so many are wrong."""
+    return [1.0] * round(8 * share) + [0.0] * round(8 * (1 - share))
+
+
+@pytest.fixture(scope="module")
+def study():
+    names = ["cls_err_top1", "cls_err_top5", "loc_err_top1", "loc_err_top5", "loc_err_gt_known"]
+
+    def errors(*shares: float, start: int = 0) -> dict[str, list[float]]:
+        return {name: wrong(s) for name, s in zip(names[start:], shares, strict=False)}
+
+    return results(
+        {
+            "googlenet": errors(0.25, 0.125, 0.75, 0.5, 0.5),
+            Row("googlenet", "backprop"): errors(0.875, 0.75, 0.625, start=2),
+            GAP: errors(0.5, 0.25, 0.625, 0.5, 0.375),
+            "googlenet-4a": errors(0.5, 0.25, 0.875, 0.75),
+            Row(None, "whole-image"): {names[4]: wrong(0.75)},
+        }
+    )
+
+
+def test_difference_is_measured_minus_paper(study):
+    table = tables.table_1(study)
+    assert table.loc[GAP, ["top-1 paper", "top-1 measured", "images"]].tolist() == [35.0, 50.0, 8]
+    assert table.loc[GAP, "top-1 difference"] == pytest.approx(15)
+    assert table.loc["googlenet", "top-5 difference"] == pytest.approx(12.5 - 11.3)
+
+
+def test_rows_that_were_not_run_show_a_dash(study):
+    table = tables.table_1(study)
+    assert math.isnan(table.loc["nin", "top-1 measured"]) and table.loc["nin", "images"] == 0
+    shown = formatting.formatted(table).loc["NIN (`nin`)"]
+    assert shown.tolist() == ["41.9", "–", "–", "19.6", "–", "–", "0"]
+
+
+def test_rows_stand_in_the_papers_order_and_the_studys_own_behind_them(study):
+    assert tables.table_1(study).index.tolist() == [*paper.TABLE_1, "googlenet-4a"]
+    assert tables.table_2(study).index.tolist() == [*paper.TABLE_2, "googlenet-4a"]
+
+
+def test_table_2_has_the_gt_known_error_of_every_row_and_its_interval(study):
+    table = tables.table_2(study)
+    assert table["GT-known"][[GAP, "backprop-googlenet"]].tolist() == [37.5, 62.5]
+    assert table["GT-known"][["googlenet-4a", "nin"]].isna().all()
+    low, high = map(float, table.loc[GAP, "GT-known interval"].split(" to "))
+    assert 0 <= low < 37.5 < high <= 87.5
+    assert table.loc["nin", "GT-known interval"] == "–"
+
+
+def test_table_3_sets_our_rows_beside_the_papers_top_5(study):
+    table = tables.table_3(study)
+    assert table.loc["GoogLeNet-GAP", "top-5 measured"] == 50
+    assert table.loc["GoogLeNet-GAP", "top-5 difference"] == pytest.approx(50 - 42.9)
+    assert table["images"].tolist() == [0, 8, 0, 0, 0, 0]
+
+
+def test_baselines_are_sorted_by_their_gt_known_error(study):
+    known = {GAP: 37.5, "googlenet": 50, "backprop-googlenet": 62.5, "whole-image": 75}
+    assert tables.baselines(study)["GT-known"].to_dict() == known
+
+
+def test_every_error_of_every_split_has_its_interval(study):
+    table = tables.by_split(study)
+    assert list(table.index)[:2] == ["backprop-googlenet, test", "googlenet, test"]
+    low, high = map(float, table.loc["googlenet, test", "cls_err_top1 interval"].split(" to "))
+    assert low < table.loc["googlenet, test", "cls_err_top1"] == 25 < high
+    assert table.loc["backprop-googlenet, test", "cls_err_top1 interval"] == "–"
+
+
+def test_markdown_has_signed_differences_and_intervals_in_brackets(study):
+    lines = formatting.markdown(tables.table_1(study)).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][:4] == ["row", "top-1 paper", "top-1 measured", "top-1 difference"]
+    assert len(cells) == 2 + len(paper.TABLE_1) + 1
+    expected = ["GoogLeNet-GAP (`googlenet-gap`)", "35.0", "50.0 (12.5 to 87.5)", "+15.0"]
+    assert cells[3][:4] == expected
+
+
+def test_table_without_rows_says_so():
+    for made in (tables.differences, tables.wsol, tables.over_seeds, tables.error_types):
+        assert formatting.markdown(made(results({}))) == "This study has no such rows."
+
+
+def test_differences_are_paired_by_image():
+    """The first row is wrong on d, the second on a and b: one image of four less."""
+    study = results({"x": {"loc_err_top1": [0.0, 0, 0, 1]}, "y": {"loc_err_top1": [1.0, 1, 0, 0]}})
+    table = tables.differences(study, [("x", "y"), ("x", "not run")])
+    assert table["top-1 difference"].to_dict() == {"x − y": -25}
+    assert math.isnan(table.loc["x − y", "GT-known difference"])
+
+
+def test_error_types_are_percent_of_the_images_of_each_row_and_size():
+    kinds = pd.DataFrame({"error_type": [CORRECT, PART, PART, MISLOCALIZED]})
+    kinds = kinds.assign(row="x", size=["small", "small", "large", "large"])
+    study = results({}, error_types=kinds)
+    line = tables.error_types(study).loc["x"]
+    assert line[[CORRECT, PART, OVERSIZED, "images"]].tolist() == [25, 50, 0, 4]
+    assert line[f"{OVERSIZED} interval"] == "0.0 to 0.0"
+    by_size = tables.error_types_by_size(study)
+    assert by_size[PART].to_dict() == {"x, small": 50, "x, large": 50}
+
+
+def test_choice_has_its_errors_and_its_paired_difference():
+    """The choice is wrong on a and b, the base on a alone."""
+    base = pd.DataFrame({"loc_err_top1": [1.0, 0, 0, 0]}, index=list("abcd"))
+    other = pd.DataFrame({"loc_err_top1": [0.0, 0, 1, 1]}, index=list("dcba"))
+    changes = pd.DataFrame([choice(base, base), choice(other, base)], ["this study", "other"])
+    (table,) = tables.choices(results({}, choices={"net": changes})).values()
+    shown = formatting.formatted(table)
+    assert list(shown) == ["top-1", "top-1 difference"]
+    assert shown.loc["this study", "top-1 difference"] == "+0.0 (+0.0 to +0.0)"
+    assert table.loc["other", ["top-1", "top-1 difference"]].tolist() == [50, 25]
+
+
+def test_wsol_metrics_are_those_of_the_held_out_level_and_those_tuned_here():
+    both = {"max_box_acc": 60.0, "max_box_acc_v2": 50.0}
+    ends = {"best": dict.fromkeys(both, (40.0, 70.0)), "pxap": (1.0, 2.0)}
+    scores = {"x": {"best": both, "intervals": ends, "pxap": 1.5}, "unscored": {}}
+    line = tables.wsol(results({}, wsol=scores)).loc["x"]
+    assert np.isnan(line["MaxBoxAcc"]) and line["MaxBoxAcc interval"] == "–"
+    assert line["MaxBoxAcc, tuned here"] == 60
+    assert line["MaxBoxAccV2, tuned here interval"] == "40.0 to 70.0"
+    assert line["PxAP interval"] == "1.0 to 2.0"
+
+
+def test_table_escapes_what_it_shows():
+    table = pd.DataFrame({"<b>": [1.25]}, index=pd.Index(["<script>"], name="a & b"))
+    html = formatting.show(table, "<i>").data
+    assert "<script>" not in html and "<b>" not in html and "<i>" not in html
+    assert "&lt;script&gt;" in html and "a &amp; b" in html and ">1.2<" in html
+
+
+def test_interval_of_a_table_is_not_broken_and_a_rows_name_stands_apart():
+    table = pd.DataFrame({"x": [5.0], "x interval": ["4.0 to 6.0"]}, index=["nin"])
+    html = formatting.show(table, "").data
+    assert '5.0 <span class="interval">(4.0 to 6.0)</span>' in html
+    assert "NIN <code>nin</code>" in html
+
+
+def test_table_without_rows_is_shown_as_its_caption():
+    assert "Errors: this study has no such rows" in formatting.show(pd.DataFrame(), "Errors").data
