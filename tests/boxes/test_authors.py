@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from camloc.boxes import authors
-from camloc.boxes.authors import authors_boxes
+from camloc.boxes.authors import authors_boxes, largest_boxes, pairs
 
 
 def test_block_is_boxed_to_one_pixel_beyond_and_twice_over():
@@ -39,13 +38,14 @@ def test_distances_are_scaled_to_the_largest_of_the_map():
     assert found == [[11, 11, 69, 69]] * 2 + [[91, 91, 119, 119]] * 2
 
 
-def test_rectangle_after_an_erased_one_is_not_looked_at():
-    """Both b and c overlap a by all of it; b is erased, c is skipped, and stays."""
-    a = b = c = (0, 0, 10, 10)
-    far = (50, 50, 5, 5)
-    assert authors._without_overlaps([a, b, far]) == [a, far]
-    assert authors._without_overlaps([a, b, c, far]) == [a, c, far]
-    assert authors._without_overlaps([a, (5, 0, 10, 10)]) == [a, (5, 0, 10, 10)]  # just half
+def test_pair_of_a_map_is_its_first_two_boxes_or_one_twice():
+    low = np.zeros((2, 150, 150))
+    low[:, 10:70, 10:70] = 1
+    low[0, 10:70, 10:70] = -1  # absolute values count
+    sizes = np.array([[150, 150], [150, 150]])
+    assert pairs(low, sizes).tolist() == [[[11, 11, 69, 69]] * 2] * 2
+    assert largest_boxes(low, sizes).tolist() == [[11, 11, 69, 69]] * 2
+    assert pairs(0 * low[:1], sizes[:1]).tolist() == [[[0, 0, 149, 149]] * 2]
 
 
 def slow_distance(mask):

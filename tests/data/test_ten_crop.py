@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from camloc.data.ten_crop import merge, places, ten_crops
+from camloc.data.loading import ten_crops
+from camloc.data.ten_crop import merge, places
 
 
 def test_crops_are_the_corners_the_centre_and_their_mirrors():

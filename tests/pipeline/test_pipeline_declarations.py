@@ -1,7 +1,7 @@
-"""dvc.yaml, the notebooks and params.yaml against each other."""
+"""dvc.yaml, the notebooks and the stages against each other."""
 
 import ast
-from pathlib import Path
+import re
 
 import nbformat
 import papermill
@@ -9,124 +9,77 @@ import pytest
 from ruamel.yaml import YAML
 
 from camloc.core import params
+from camloc.core.errors import UserError
+from camloc.pipeline.fingerprints import COMPUTE, STAGES, compute_cells, of_notebook
+from camloc.pipeline.notebooks import injected
 from clone import ROOT
 
-STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-# The notebook that each stage runs, and the module that does its work.
-NOTEBOOK_OF = {
-    "data": "00_data",
-    "originals": "02_finetune",
-    "surgery": "01_surgery",
-    "finetune": "02_finetune",
-    "cams": "03_cams",
-    "originals-cams": "03_cams",
-    "evaluate": "04_evaluate",
-    "originals-evaluate": "04_evaluate",
-    "report": "05_report",
-}
+PIPELINE = (ROOT / "dvc.yaml").read_text()
+DECLARED = YAML(typ="safe").load(PIPELINE)["stages"]
+SMOKE = params.load(ROOT / "params" / "smoke.yaml")
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+notebook = pytest.mark.parametrize("notebook", NOTEBOOKS)
 
 
 def body(stage: str) -> dict:
-    return STAGES[stage].get("do", STAGES[stage])
+    return DECLARED[stage].get("do", DECLARED[stage])
 
 
-def imported_files(module: Path) -> set[Path]:
-    """The package's files that a module imports when it is loaded, directly or not."""
-    found, waiting = set(), [module]
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        for node in ast.parse(path.read_text()).body:
-            for name in _names(node):
-                target = ROOT / "src" / Path(*name.split("."))
-                waiting += [p for p in (target.with_suffix(".py"),) if p.is_file()]
-    return found
+def name_of(fingerprint: str) -> str:
+    """The stage of a dependency such as data/fingerprints/train/${key}.json."""
+    return re.fullmatch(r"data/fingerprints/(\w+)(/\$\{key\})?\.json", fingerprint)[1]
 
 
-def _names(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("camloc"):
-        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return []
+def test_pipeline_is_short_and_lists_no_code_by_hand():
+    assert len(PIPELINE.splitlines()) <= 160
+    listed = [path for stage in DECLARED for path in body(stage).get("deps", [])]
+    assert {path for path in listed if path.startswith("src/")} == {"src/camloc/report/templates"}
 
 
-@pytest.mark.parametrize("stage", NOTEBOOK_OF)
-def test_stage_depends_on_the_code_that_makes_its_results(stage):
-    notebook = NOTEBOOK_OF[stage]
-    module = ROOT / "src/camloc/stages" / f"{notebook.split('_')[1]}.py"
-    files = imported_files(module)
-    if stage == "report":  # its figures are results, too
-        for name in ("charts", "figures"):
-            files |= imported_files(ROOT / "src/camloc" / f"{name}.py")
-    needed = {str(path.relative_to(ROOT)) for path in files}
-    declared = set()
-    for dependency in body(stage)["deps"]:
-        path = ROOT / dependency
-        if dependency.startswith("src/"):
-            declared |= (
-                {str(p.relative_to(ROOT)) for p in path.glob("*.py")}
-                if path.is_dir()
-                else {dependency}
-            )
-    assert {p for p in declared if not p.endswith("__init__.py")} == needed
+@pytest.mark.parametrize("stage", [stage for stage in DECLARED if stage != "prepare"])
+def test_stage_depends_on_the_fingerprint_of_what_it_runs(stage):
+    [fingerprint] = [path for path in body(stage)["deps"] if "fingerprints" in path]
+    declared, command = STAGES[name_of(fingerprint)], body(stage)["cmd"].split()
+    if command[1] == "run":
+        assert of_notebook(command[2]) == declared
+    assert ("${key}" in fingerprint) == ("foreach" in DECLARED[stage])
 
 
-def test_pages_depend_on_the_code_that_makes_them():
-    needed = {str(p.relative_to(ROOT)) for p in imported_files(ROOT / "src/camloc/report.py")}
-    declared = {path for path in body("render")["deps"] if path.startswith("src/")}
-    assert declared == needed | {"src/camloc/templates"}
+def test_every_fingerprint_is_of_a_stage():
+    used = {name_of(path) for stage in DECLARED for path in body(stage).get("deps", [])[:1]}
+    assert used == STAGES.keys()
 
 
-@pytest.mark.parametrize("stage", NOTEBOOK_OF)
-def test_stage_declares_exactly_the_parameters_its_notebook_reads(stage):
-    read = set(papermill.inspect_notebook(str(ROOT / "notebooks" / f"{NOTEBOOK_OF[stage]}.ipynb")))
-    group = "originals" if stage.startswith("originals") else "models"
-    names = {"training": "finetune" if group == "models" else "training"}
-    names["declaration"] = f"{group}.${{key}}"
-    if "declaration" not in read:
-        assert "training" not in read
-    undeclared = {"folder", "reports", "network", "devices", "nodes"}  # change no result
-    sections = {names.get(name, name) for name in read - undeclared}
-    if "device" in read:  # torch computes here, on a number of threads that its kernel is given
-        sections.add("threads")
-    assert set(body(stage)["params"]) == sections
+@notebook
+def test_notebook_takes_what_papermill_injects(notebook):
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    network = "googlenet-gap" if "network" in of_notebook(notebook).given.model_fields else None
+    taken = papermill.inspect_notebook(str(path))
+    assert taken.keys() == injected(notebook, SMOKE, network).keys()
+    assert taken["given"]["default"] == "None"
 
 
-def test_smoke_study_is_what_the_notebooks_default_to():
-    smoke = params.load(ROOT / "params" / "smoke.yaml")
-    tree = smoke.model_dump(mode="json")
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        defaults = {
-            name: ast.literal_eval(parameter["default"])
-            for name, parameter in papermill.inspect_notebook(str(path)).items()
-        }
-        network = defaults.get("network", "googlenet-gap")
-        expected = tree | {
-            "folder": "data/smoke",
-            "reports": "data/smoke/reports",
-            "network": network,
-            "training": smoke.training_of(network).model_dump(mode="json"),
-            "declaration": smoke.network(network).model_dump(mode="json"),
-        }
-        for name in ("originals", "models"):  # 05_report reads their names only
-            if name in defaults:
-                assert set(defaults.pop(name)) == set(tree[name])
-        assert defaults == {name: expected[name] for name in defaults}, path.name
+@notebook
+def test_notebooks_one_compute_cell_runs_its_stage(notebook):
+    cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    assert sum(COMPUTE in cell.metadata.get("tags", []) for cell in cells) == 1
+    tree = compute_cells(ROOT / "notebooks" / f"{notebook}.ipynb", every=False)
+    module = of_notebook(notebook).module.rpartition(".")[2]
+    code = ast.unparse(tree)
+    assert f"from camloc.pipeline.stages import {module} as stage" in code
+    assert "stage.run(" in code and f"smoke.parameters('{module}'" in code
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda p: p.stem)
-def test_ready_made_study_is_valid(path):
-    assert params.load(path).study == path.stem
+@notebook
+def test_notebook_defines_no_function_and_no_class(notebook):
+    tree = compute_cells(ROOT / "notebooks" / f"{notebook}.ipynb", every=True)
+    assert not {type(node) for node in ast.walk(tree)} & {ast.FunctionDef, ast.ClassDef}
+
+
+def test_network_is_asked_for_where_a_stage_is_of_one():
+    with pytest.raises(UserError, match="runs for one network at a time; give --network"):
+        injected("02_finetune", SMOKE, None)
 
 
 def test_committed_params_are_the_demo():
     assert (ROOT / "params.yaml").read_text() == (ROOT / "params" / "demo.yaml").read_text()
-
-
-def test_notebooks_define_no_function_and_no_class():
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "code":
-                kinds = {type(node) for node in ast.walk(ast.parse(cell.source))}
-                assert not kinds & {ast.FunctionDef, ast.ClassDef}, path.name

@@ -1,12 +1,9 @@
-"""Several processes against one: the same samples, weights and maps; and what ends them."""
+"""Several processes against one: the same samples, weights and maps."""
 
 import copy
 import filecmp
-import json
 import os
 import signal
-import sys
-import threading
 
 import pandas as pd
 import pytest
@@ -15,26 +12,26 @@ from torch import distributed as dist
 from torch import nn
 
 from camloc.core import params, processes
-from camloc.core.errors import Stopped, UserError
+from camloc.core.errors import Stopped
 from camloc.core.paths import Study, repository_root
 from camloc.core.processes import Share
 from camloc.networks.files import load
 from camloc.pipeline import launch
-from camloc.pipeline.launch import devices_here, torchrun
+from camloc.pipeline.parameters import DataParameters, MapsParameters, TrainParameters
 from camloc.pipeline.stages import data, maps, train
 from camloc.training import loop, precision
 from camloc.training.batch_norm import WholeBatchNorm
 from camloc.training.loop import fit
 
 SMOKE = params.load(repository_root() / "params" / "smoke.yaml")
-TASK = {
-    "network": "googlenet",
-    "declaration": SMOKE.network("googlenet").model_dump() | {"dropout": 0.0},
-    # Slow, because what rounding makes of a step is magnified in those after it.
-    "training": SMOKE.finetune.model_dump() | {"lr": 0.0001, "epochs": 2, "batch": 8},
-    "loading": SMOKE.loading.model_dump(),
-    "device": "cpu",
-}
+# Slow, because what rounding makes of a step is magnified in those after it.
+RECIPE = SMOKE.finetune.model_copy(update={"lr": 0.0001, "epochs": 2, "batch": 8})
+GIVEN = TrainParameters.of(SMOKE, "googlenet").model_copy(
+    update={
+        "original": SMOKE.originals["googlenet"].model_copy(update={"dropout": 0.0}),
+        "training": RECIPE,
+    }
+)
 
 
 def in_two_processes(folder, work, *arguments) -> list[int]:
@@ -61,8 +58,9 @@ def in_two_processes(folder, work, *arguments) -> list[int]:
 def study(tmp_path_factory):
     """A GoogLeNet, which has batch norms, trained by one process."""
     study = Study(tmp_path_factory.mktemp("study"))
-    data.run(study, {"source": "shapes", "train": 32, "val": 7, "test": 7}, seed=1)
-    train.work(study, seed=1, **TASK)
+    source = {"source": "shapes", "train": 32, "val": 7, "test": 7}
+    data.run(study, DataParameters(data=source, seed=1))
+    train.work(study, GIVEN)
     return study
 
 
@@ -84,7 +82,7 @@ def assert_same_training(study, other):
 
 
 def test_two_processes_train_as_one_does(study, other, tmp_path):
-    assert in_two_processes(tmp_path, lambda: train.work(other, seed=1, **TASK)) == [0, 0]
+    assert in_two_processes(tmp_path, lambda: train.work(other, GIVEN)) == [0, 0]
     assert_same_training(study, other)
 
 
@@ -152,7 +150,7 @@ def test_two_processes_stop_together_and_go_on_as_one(study, other, tmp_path, mo
     def stopped_early():
         if processes.share().rank == 1:
             monkeypatch.setattr(loop, "autocast", terminating)
-        train.work(other, seed=1, **TASK)
+        train.work(other, GIVEN)
 
     def terminating(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -163,7 +161,7 @@ def test_two_processes_stop_together_and_go_on_as_one(study, other, tmp_path, mo
     assert in_two_processes(tmp_path, stopped_early) == [code, code]
     assert other.checkpoint("googlenet").is_file()
     assert not other.weights("googlenet").exists()
-    train.work(other, seed=1, **TASK)
+    train.work(other, GIVEN)
     assert_same_training(study, other)
 
 
@@ -187,13 +185,10 @@ def test_maps_of_two_machines_are_those_of_one_process(study, other, tmp_path, m
     monkeypatch.setenv(launch.RENDEZVOUS, f"127.0.0.1:{20_000 + os.getpid() % 10_000}")
     other.weights("googlenet").parent.mkdir(parents=True)
     other.weights("googlenet").symlink_to(study.weights("googlenet"))
-    options = SMOKE.cams.model_dump() | {"batch": 2, "ten_crop": ["googlenet"]}
-    of_one, of_two = (
-        (where, "googlenet", options, TASK["loading"], "cpu", 1, nodes)
-        for where, nodes in ((study, 1), (other, 2))
-    )
-    maps.run(*of_one)
-    maps.run(*of_two)
+    given = MapsParameters.of(SMOKE, "googlenet").model_copy(update={"batch": 2, "ten_crop": True})
+    maps.run(study, given)
+    machines = given.machine.model_copy(update={"nodes": 2})
+    maps.run(other, given.model_copy(update={"machine": machines}))
     written = sorted(p for p in study.predictions("googlenet").rglob("*") if p.is_file())
     assert len(written) == 2 * (3 + 3)
     for path in written:
@@ -221,70 +216,6 @@ def test_batch_norm_over_one_process_is_torchs(tmp_path):
     assert torch.equal(whole.eval()(x), copy.deepcopy(whole).eval()(x))
 
 
-def launched(tmp_path, script):
-    """Run a script in the place of torchrun."""
-    launch._launch("finetune", Study(tmp_path), {}, [sys.executable, "-c", script], threads=1)
-
-
-@pytest.mark.parametrize("kind", [UserError, Stopped])
-def test_what_a_process_refuses_is_raised_where_it_was_started(tmp_path, kind):
-    told = launch._TOLD + json.dumps([kind.__name__, "image a.JPEG\ncannot be read"])
-    script = f"import sys; print('noise', {told!r}, sep='\\n', file=sys.stderr); sys.exit(1)"
-    with pytest.raises(kind, match=r"^image a\.JPEG\ncannot be read$") as refused:
-        launched(tmp_path, script)
-    assert refused.type is kind
-
-
-def test_error_that_nobody_expected_is_raised_with_its_traceback(tmp_path):
-    told = launch._TOLD + json.dumps(["OutOfMemoryError", "Traceback …\nCUDA out of memory"])
-    script = f"import sys; print({told!r}, 'torchrun', sep='\\n', file=sys.stderr); sys.exit(1)"
-    with pytest.raises(RuntimeError, match=r"of finetune failed:\n.*\nCUDA out of memory$"):
-        launched(tmp_path, script)
-
-
-def test_process_that_dies_is_told_with_its_last_lines(tmp_path, capfd):
-    script = "import sys; print('epoch 1'); print('Killed', file=sys.stderr); sys.exit(9)"
-    with pytest.raises(UserError, match=r"(?s)of finetune died .* 9\); run again .*\nKilled$"):
-        launched(tmp_path, script)
-    assert capfd.readouterr().out == "epoch 1\n"
-
-
-def test_sigterm_is_passed_on_to_the_processes(tmp_path):
-    told = launch._TOLD + json.dumps(["Stopped", "kept"])
-    script = (
-        "import signal, sys, time\n"
-        f"def stop(*_): print({told!r}, file=sys.stderr); sys.exit(1)\n"
-        "signal.signal(signal.SIGTERM, stop); print('ready', flush=True); time.sleep(60)"
-    )
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
-    with pytest.raises(Stopped, match="kept"):
-        launched(tmp_path, script)
-
-
-def test_one_machine_needs_no_rendezvous():
-    assert torchrun(2, 1)[1:] == [
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node=2",
-        "--standalone",
-    ]
-
-
-def test_several_machines_meet_where_the_environment_says(monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.delenv(launch.RENDEZVOUS, raising=False)
-    with pytest.raises(UserError, match=r"nodes: 3 needs .* CAMLOC_RENDEZVOUS=host:port"):
-        torchrun(8, 3)
-    monkeypatch.setenv(launch.RENDEZVOUS, "first:29500")
-    command = torchrun(8, 3)
-    assert {"--nnodes=3", "--rdzv-backend=c10d", "--rdzv-endpoint=first:29500"} <= set(command)
-    monkeypatch.setenv("SLURM_JOB_ID", "77")
-    in_job = torchrun(8, 3)
-    assert in_job[:4] == ["srun", "--nodes=3", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
-    assert "--rdzv-id=77" in in_job
-
-
 @pytest.mark.parametrize(
     ("size", "parts"), [(1, [7]), (2, [4, 3]), (3, [2, 2, 3]), (5, [0, 2, 2, 2, 1])]
 )
@@ -293,15 +224,3 @@ def test_shares_are_whole_batches_and_hold_every_row_once(size, parts):
     shares = [Share(rank, size).of(list(range(7)), batch=2) for rank in range(size)]
     assert [len(rows) for rows in shares] == parts
     assert [row for rows in shares for row in rows] == list(range(7))
-
-
-def test_devices_are_all_of_cuda_or_those_asked_for(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert devices_here("auto", "auto") == devices_here("cuda", "auto") == 4
-    assert devices_here("cpu", "auto") == 1
-    assert devices_here("cpu", 8) == 8
-    assert devices_here("cuda", 2) == 2
-    with pytest.raises(UserError, match="devices: 5, but this machine has 4; use auto"):
-        devices_here("auto", 5)
-    with pytest.raises(UserError, match="mps is one device"):
-        devices_here("mps", 2)

@@ -21,7 +21,7 @@ from camloc.core.params import Loading, Machine
 from camloc.core.processes import ALONE, Share
 from camloc.data.manifest import Manifest
 from camloc.data.pictures import read_picture
-from camloc.data.ten_crop import ten_crops
+from camloc.data.ten_crop import places
 
 # ImageNet's channel statistics, which torchvision's pretrained weights expect; shares of 255.
 MEAN = (0.485, 0.456, 0.406)
@@ -328,6 +328,14 @@ def evaluation_batches(
     """
     memory_gb = machine.memory_gb if keep else 0.0
     return _in_order(manifest, split, loading.size, batch, machine, share, memory_gb=memory_gb)
+
+
+def ten_crops(picture: Tensor, size: int) -> Tensor:
+    """A picture (3, side, side) as its ten crops, (10, 3, size, size)."""
+    side = picture.shape[-1]
+    crops = [picture[:, y : y + size, x : x + size] for y, x in places(side, size)]
+    five = torch.stack(crops)
+    return torch.cat([five, five.flip(-1)])
 
 
 def ten_crop_batches(

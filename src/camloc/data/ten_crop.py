@@ -4,14 +4,9 @@ The four corners and the centre of the warped square, then the mirror of each, a
 wrapper takes them and the authors' `mergeTenCrop.m` puts them back.
 """
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:  # merging maps needs no torch, which takes seconds to load
-    from torch import Tensor
 
 
 def places(side: int, size: int) -> list[tuple[int, int]]:
@@ -20,21 +15,11 @@ def places(side: int, size: int) -> list[tuple[int, int]]:
     return [(0, 0), (0, edge), (edge, 0), (edge, edge), (edge // 2, edge // 2)]
 
 
-def ten_crops(picture: "Tensor", size: int) -> "Tensor":
-    """A picture (3, side, side) as its ten crops, (10, 3, size, size)."""
-    import torch
-
-    side = picture.shape[-1]
-    crops = [picture[:, y : y + size, x : x + size] for y, x in places(side, size)]
-    five = torch.stack(crops)
-    return torch.cat([five, five.flip(-1)])
-
-
 def merge(maps: NDArray, side: int, size: int, absolute_sum: bool = True) -> NDArray[np.float32]:
     """The maps of ten crops as one map of the square that they were taken from.
 
     Args:
-        maps: (10, h, w), in the order of `ten_crops`.
+        maps: (10, h, w), in the order of `camloc.data.loading.ten_crops`.
         side: of the square, and `size` of the crops, in pixels.
         absolute_sum: sum absolute values, as the authors do: where more crops overlap, more is
             summed. Otherwise each place is the mean over the crops that cover it.

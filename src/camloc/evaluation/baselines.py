@@ -15,19 +15,12 @@ from camloc.data.manifest import Manifest
 from camloc.evaluation import wsol
 from camloc.evaluation.errors import GT_KNOWN, score
 from camloc.evaluation.store import Evaluation
-from camloc.evaluation.thresholds import (
-    Curves,
-    boxes_on_the_square,
-    over_thresholds,
-    stacked,
-)
+from camloc.evaluation.thresholds import Curves, boxes_on_the_square, over_thresholds, stacked
 
 
 def centre_box(sizes: NDArray) -> NDArray[np.int64]:
-    """The baseline that boxes the centre: half the image's area, in its proportions.
-
-    Sizes (N, 2) as width, height give boxes (N, 4).
-    """
+    """Boxes (N, 4) about the centre, of half the image's area and in its proportions, by widths and
+    heights (N, 2)."""
     sizes = np.asarray(sizes, dtype=np.int64)
     margin = np.round(sizes * (1 - np.sqrt(0.5)) / 2).astype(np.int64)
     return np.concatenate([margin, sizes - 1 - margin], axis=1)
@@ -48,8 +41,7 @@ def baselines(manifest: Manifest, splits: Sequence[str], iou: float) -> Evaluati
 
 
 def _images(split: Split, iou: float) -> Iterator[pd.DataFrame]:
-    images = split.images
-    labelled = images.loc[images["wnid"].notna()].reset_index(drop=True)
+    labelled = split.images.dropna(subset="wnid", ignore_index=True)
     sizes = labelled[["width", "height"]].to_numpy()
     for name, rule in (BOXES | {GAUSSIAN: gaussian_box}).items():
         predictions = labelled[["image", "wnid"]].assign(rank=1)

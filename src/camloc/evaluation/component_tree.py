@@ -37,7 +37,7 @@ Components = namedtuple(
 
 @njit(cache=True, nogil=True)
 def best_overlaps(gray: NDArray[np.uint8], true: NDArray) -> NDArray[np.float64]:
-    """How well the boxes of a map's components fit the true ones, at the levels 0 to 254.
+    """How well the boxes of a map's components fit the ground truth, at the levels 0 to 254.
 
     A box's last pixel is the one after the component, as far as there is one.
 
@@ -366,7 +366,8 @@ def _box_iou(box, true):
 
 @njit(cache=True, nogil=True)
 def _iou(xmin, ymin, xmax, ymax, true):
-    """The best IoU of a box with any true box, inclusive pixels."""
+    """The best IoU of a box with any ground-truth box, as `camloc.boxes.geometry.best_iou`, which
+    compiled code cannot call."""
     best = 0.0
     area = (xmax - xmin + 1) * (ymax - ymin + 1)
     for t in true:

@@ -40,13 +40,12 @@ def _pointing_game(split: Split, predictions: pd.DataFrame, maps: NDArray) -> pd
     boxes = boxes[boxes["image"].isin(split.labels["image"])]
     boxes = boxes[boxes.groupby("image")["wnid"].transform("nunique") > 1]
     held = boxes[["image", "wnid"]].drop_duplicates()
-    peaks = predictions.reset_index(names="map").merge(held, on=["image", "wnid"])
+    columns = ["image", "wnid", "width", "height"]
+    peaks = predictions[columns].reset_index(names="map").merge(held, on=["image", "wnid"])
     sides = peaks[["map", "width", "height"]].to_numpy()
     points = [highest_pixel(maps[i], width, height) for i, width, height in sides]
     peaks[["x", "y"]] = np.array(points, dtype=np.int64).reshape(-1, 2)
-    pairs = peaks[["map", "image", "wnid", "x", "y"]].merge(
-        boxes, on="image", suffixes=("", "_box")
-    )
+    pairs = peaks.merge(boxes, on="image", suffixes=("", "_box"))
     inside = pairs["x"].between(pairs["xmin"], pairs["xmax"])
     inside &= pairs["y"].between(pairs["ymin"], pairs["ymax"])
     own = pairs["wnid"] == pairs["wnid_box"]

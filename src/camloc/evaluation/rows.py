@@ -1,8 +1,8 @@
 """From the stored maps of one network to its rows of the tables."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -46,16 +46,9 @@ def evaluate(
                 by_threshold.append(thresholds.by_threshold(split, *located, iou).assign(**key))
         if split.stored(10).is_dir():
             choices_of[split.name] = choices(split, rule, iou)
-    found = Evaluation.of(
-        images,
-        by_threshold,
-        wsol=thresholds.over_thresholds(curves),
-        choices=choices_of,
-        curves_key=curves_key,
-    )
-    if kept:
-        found = dataclasses.replace(found, thresholds=kept.thresholds, wsol=kept.wsol)
-    return found
+    wsol = kept.wsol if kept else thresholds.over_thresholds(curves)
+    by_threshold = [kept.thresholds] if kept else by_threshold
+    return Evaluation.of(images, by_threshold, wsol=wsol, choices=choices_of, curves_key=curves_key)
 
 
 def _rows(
@@ -68,7 +61,7 @@ def _rows(
     """
     methods = store.methods_of(split.stored())
     if OWN not in methods:  # the network classifies but has no map of its own
-        predictions = store.read(split.stored()).assign(**dict.fromkeys(CORNERS, 0))
+        predictions = store.read(split.stored()).assign(**dict.fromkeys(CORNERS, np.nan))
         errors, outcome = score(split, predictions, iou)
         yield Row(network), _table(outcome, errors.filter(like="cls_err")), None
     for method in methods:

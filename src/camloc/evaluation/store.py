@@ -38,7 +38,7 @@ class Evaluation:
         thresholds: `KEY` and `CURVE`, in percent.
         wsol: by split and row, `camloc.evaluation.wsol.summary`.
         choices: by split, `camloc.evaluation.choices.choices`.
-        curves_key: of what `thresholds` and `wsol` were made from; empty if nobody said.
+        curves_key: tells what `thresholds` and `wsol` were made from; empty if unknown.
     """
 
     images: pd.DataFrame
@@ -72,6 +72,7 @@ class Evaluation:
         images, choices = pd.read_parquet(folder / IMAGES), {}
         if (folder / _CHOICES).is_file():
             table = pd.read_parquet(folder / _CHOICES).set_index("choice")
+            # What one split lacks, the table of both holds as NaN.
             for split, own in table.groupby("split", sort=False):
                 unknown = [name for name in own if own[name.split(" ")[0]].isna().all()]
                 choices[split] = own.drop(columns=["split", *unknown])
@@ -112,8 +113,8 @@ def values(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
     Returns:
         `row` (its name), `split`, `image`, `measure` (of `MEASURES`) and `value`, a share from 0 to
-        1; rows, splits, images and measures are categories in the order in which they come up.
-        What an image has no value of has no row.
+        1; all but the last are categories, in the order in which they come up. What is NaN in
+        `Evaluation.images` has no row.
     """
     tables = [
         table.assign(row=row.name)

@@ -50,8 +50,7 @@ def read_truth(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     _check_labels(path, table)
     labels = table[["image", "wnid"]].drop_duplicates(ignore_index=True)
     boxes = table[table[CORNERS].notna().any(axis=1)].reset_index(drop=True)
-    _check_corners(path, boxes)
-    _check_above_zero(path, boxes)
+    _check_corners(path, boxes, least=0)
     if labels.empty:
         raise UserError(f"{path} holds no ground truth")
     return labels, boxes[["image", "wnid", *CORNERS]]
@@ -108,8 +107,7 @@ def read_sizes(path: Path) -> pd.DataFrame:
             image has more than `MOST_PIXELS`.
     """
     table = _parse_csv(path, dtype={"image": str})
-    if missing := [column for column in SIZES if column not in table]:
-        raise UserError(f"{path} lacks the column {missing[0]}; wanted {','.join(SIZES)}")
+    _check_columns(path, table, SIZES)
     refuse(path, table["image"][table["image"].duplicated()], "names images twice")
     sides = table[SIZES[1:]].apply(pd.to_numeric, errors="coerce")
     wrong = ~(sides >= 1).all(axis=1) | (sides % 1 != 0).any(axis=1)
@@ -203,8 +201,7 @@ def check_submission(predictions: pd.DataFrame, images: pd.DataFrame, wnids: Seq
     strange = predictions["wnid"][~predictions["wnid"].isin(wnids)].unique()
     refuse(where, strange, "has unknown classes")
     _check_ranks(where, predictions)
-    _check_corners(where, predictions)
-    _check_above_zero(where, predictions)
+    _check_corners(where, predictions, least=0)
     check_inside(where, predictions, images)
 
 
@@ -234,11 +231,7 @@ def _read_csv(
         more = [c for c in table if c not in KAGGLE and not c.startswith("Unnamed:")]
         refuse(path, more, f"holds columns beside {','.join(KAGGLE)}", "leave them out")
         return _groups(path, table["ImageId"], table["PredictionString"], alone), table["ImageId"]
-    if missing := [column for column in columns if column not in table]:
-        raise UserError(
-            f"{path} lacks the column {missing[0]}; its header must be {','.join(columns)} or "
-            f"{','.join(KAGGLE)}"
-        )
+    _check_columns(path, table, columns, f" or {','.join(KAGGLE)}")
     for column in CORNERS:
         numbers = pd.to_numeric(table[column], errors="coerce")
         wrong = numbers.isna() & table[column].notna()
@@ -305,30 +298,30 @@ def _groups(
     return table
 
 
+def _check_columns(path: Path, table: pd.DataFrame, wanted: list[str], other: str = "") -> None:
+    if missing := [column for column in wanted if column not in table]:
+        header = f"its header must be {','.join(wanted)}{other}"
+        raise UserError(f"{path} lacks the column {missing[0]}; {header}")
+
+
 def _check_labels(path: Path, table: pd.DataFrame) -> None:
     refuse(path, table["image"][table["wnid"] == ""], "holds rows without a label")
 
 
 def _check_ranks(where: object, predictions: pd.DataFrame) -> None:
     wrong = ~predictions["rank"].isin(range(1, MOST_PREDICTIONS + 1))
-    what = f"holds ranks that are not 1 to {MOST_PREDICTIONS}"
-    refuse(where, predictions["image"][wrong], what)
+    refuse(where, predictions["image"][wrong], f"holds ranks that are not 1 to {MOST_PREDICTIONS}")
     twice = predictions.duplicated(["image", "rank"])
     refuse(where, predictions["image"][twice], "holds ranks that are given twice")
 
 
-def _check_corners(where: object, boxes: pd.DataFrame) -> None:
+def _check_corners(where: object, boxes: pd.DataFrame, least: float = -np.inf) -> None:
     corners = boxes[CORNERS].to_numpy(dtype=np.float64)
-    xmin, ymin, xmax, ymax = corners.T
     refuse(where, boxes["image"][~np.isfinite(corners).all(axis=1)], NO_NUMBERS)
-    inverted = (xmin > xmax) | (ymin > ymax)
-    what = "holds inverted boxes (xmin > xmax or ymin > ymax)"
-    refuse(where, boxes["image"][inverted], what)
-
-
-def _check_above_zero(where: object, boxes: pd.DataFrame) -> None:
-    below = (boxes[CORNERS] < 0).any(axis=1)
-    what = "holds boxes that leave their image (a corner below 0)"
+    inverted = (corners[:, :2] > corners[:, 2:]).any(axis=1)
+    refuse(where, boxes["image"][inverted], "holds inverted boxes (xmin > xmax or ymin > ymax)")
+    below = (corners < least).any(axis=1)
+    what = f"holds boxes that leave their image (a corner below {least})"
     refuse(where, boxes["image"][below], what)
 
 

@@ -105,7 +105,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"  # else the format before torch 1.6
     if zipped:
-        _check_records(path)
+        check_records(path)
     try:
         with FakeTensorMode():  # shapes without values: torch takes the memory before it reads
             claimed = torch.load(path, map_location="cpu", weights_only=True)
@@ -118,8 +118,12 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
-def _check_records(path: Path) -> None:
-    """torch stores records as they are, and reads them without a look at their checksums."""
+def check_records(path: Path) -> None:
+    """Check what a torch file holds against its checksums, at which torch does not look.
+
+    Raises:
+        Exception: whatever `zipfile` raises; a record is damaged, or not stored as it is.
+    """
     with zipfile.ZipFile(path) as archive:
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
             raise ValueError("its records are compressed")

@@ -24,10 +24,11 @@ from camloc.pipeline import parameters
 FORMAT = 1  # of the files
 COMPUTE = "compute"  # tag of the cells that compute
 
-# Modules of the package that check, tell, start and place, but compute nothing. The values of
-# parameters stand in the fingerprints, so the module that reads them is left out, too.
+# Modules of the package that check, fetch, tell, start and place, but compute nothing. The values
+# of parameters stand in the fingerprints, so the module that reads them is left out, too.
 _PLUMBING = (
     "cli",
+    "core.download",
     "core.errors",
     "core.params",
     "core.paths",

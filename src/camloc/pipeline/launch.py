@@ -18,8 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import distributed as dist
@@ -36,7 +35,6 @@ from camloc.pipeline.parameters import (
 )
 
 RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
-_TOLD = "camloc-told "  # before what the starting process is to raise
 
 
 def devices_here(device: str, devices: int | str) -> int:
@@ -88,31 +86,37 @@ def run(
 
 
 def _launch(stage: str, study: Study, task: dict, torchrun: list[str], threads: int) -> None:
-    """Start the processes, print what they print, wait for their end.
+    """Start the processes, print what they print, wait for their end, and raise what they recorded
+    in torch's error files.
 
     In a Slurm job those of all machines are started; elsewhere those of this one, and the others
     take part by torchrun by hand.
     """
-    command = [*torchrun, "-m", __spec__.name, stage, "--folder", str(study.folder)]
     asked = threading.Event()
-    with NamedTemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        code = _run([*command, "--task", json.dumps(task)], errors, asked, threads)
-        errors.seek(0)
-        lines = errors.read().splitlines()
-    told = [json.loads(line.removeprefix(_TOLD)) for line in lines if line.startswith(_TOLD)]
-    refusals = {kind.__name__: kind for kind in (UserError, Stopped)}
-    for kind, message in told:  # others may only have lost the one that refused
-        if kind in refusals:
-            raise refusals[kind](message)
+    with TemporaryDirectory(prefix=".torchrun-", dir=study.folder) as folder:  # all machines see it
+        command = [*torchrun, f"--log-dir={folder}", "-m", __spec__.name, stage]
+        command += ["--folder", str(study.folder), "--task", json.dumps(task)]
+        code = _run(command, Path(folder) / "stderr", asked, threads)
+        recorded = sorted(map(_recorded, Path(folder).rglob("error.json")))
+        last = (Path(folder) / "stderr").read_text("utf-8", "replace").splitlines()[-12:]
+    for kind in (UserError, Stopped):  # others may only have lost the one that refused
+        for _, message, _ in (error for error in recorded if error[1].startswith(kind.__name__)):
+            raise kind(message.partition(": ")[2])
     if code and asked.is_set():
         raise Stopped(f"{stage} was stopped by SIGTERM")
-    if told:
-        raise RuntimeError(f"a process of {stage} failed:\n{told[0][1]}")
+    if recorded:
+        raise RuntimeError(f"a process of {stage} failed:\n{recorded[0][2]}")
     if code:
         raise UserError(
             f"a process of {stage} died (torchrun ended with {code}); run again to go on from the "
-            "last checkpoint. Its last lines:\n" + "\n".join(lines[-12:])
+            "last checkpoint. Its last lines:\n" + "\n".join(last)
         )
+
+
+def _recorded(path: Path) -> tuple[int, str, str]:
+    """When an exception came, its type and message, and its traceback."""
+    told = json.loads(path.read_text(encoding="utf-8"))["message"]
+    return int(told["extraInfo"]["timestamp"]), told["message"], told["extraInfo"]["py_callstack"]
 
 
 def torchrun(devices: int, nodes: int) -> list[str]:
@@ -146,14 +150,15 @@ def _srun(nodes: int) -> list[str]:
     return [*command, f"--cpus-per-task={cores}"] if cores else command
 
 
-def _run(command: list[str], errors: IO[str], asked: threading.Event, threads: int) -> int:
+def _run(command: list[str], errors: Path, asked: threading.Event, threads: int) -> int:
     """Print what a command prints, and pass SIGTERM on to it, which sets `asked`."""
     # Seconds that torchrun leaves to its processes; saving a large network may take more than 30.
     environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"} | os.environ
     environment["OMP_NUM_THREADS"] = str(threads)
     with (
+        errors.open("w") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
         ) as process,
         on_signals(lambda: (asked.set(), process.terminate())),
     ):
@@ -172,6 +177,8 @@ def main() -> None:
     what.add_argument("--task", type=json.loads, help="what `run` was given, as JSON")
     options = parser.parse_args()
     # Not imported above, since every stage imports this module.
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
     work = importlib.import_module(f"camloc.pipeline.stages.{options.stage}").work
     kind = {"train": TrainParameters, "maps": MapsParameters}[options.stage]
     try:
@@ -179,10 +186,10 @@ def main() -> None:
         join(given.machine.device)
         work(Study(options.folder or repository_root() / FOLDER), given)
     except Exception as error:
+        get_error_handler().record_exception(error)
         expected = isinstance(error, UserError)
         message = str(error) if expected else traceback.format_exc()
-        told = _TOLD + json.dumps([type(error).__name__, message])
-        print(told if options.task else f"camloc: {message}", file=sys.stderr, flush=True)
+        print(f"camloc: {message}", file=sys.stderr, flush=True)
         # At once: the others may be waiting for this process, and leaving them waits for them.
         os._exit(error.exit_code if expected else 1)
     dist.destroy_process_group()

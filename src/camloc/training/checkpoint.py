@@ -1,6 +1,5 @@
 """Checkpoints: all that a training needs to go on as if it had never stopped."""
 
-import hashlib
 import math
 import os
 import time
@@ -8,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,9 +18,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from camloc.core.errors import UserError, reason, refusing
 from camloc.core.files import replacing_file
 from camloc.core.processes import gather, share
+from camloc.core.trees import flat
 from camloc.networks import pretrained
-
-_DIGEST = hashlib.sha256().digest_size  # bytes
 
 
 @dataclass
@@ -67,17 +65,13 @@ class State:
 class Checkpoint:
     """The checkpoint file of one training; it always holds a whole state.
 
-    The file is torch's, and its last 32 bytes are the SHA-256 of all before them: torch reads a
-    changed value as any other.
-
     Args:
-        made_by: what the state depends on, as a flat mapping; a file made by something else is
-            refused.
+        made_by: what the state depends on; a file made by something else is refused.
         minutes: the longest time between two savings.
     """
 
     def __init__(self, path: Path, made_by: Mapping[str, Any], minutes: float = math.inf) -> None:
-        self.path, self.made_by, self.minutes = path, dict(made_by), minutes
+        self.path, self.made_by, self.minutes = path, flat(made_by), minutes
         self.saved_at = time.monotonic()
 
     @property
@@ -98,9 +92,8 @@ class Checkpoint:
             return True
         content = {"made_by": self.made_by, "random": random, "state": state.to_dict()}
         try:
-            with replacing_file(self.path) as new, new.open("w+b") as file:
+            with replacing_file(self.path) as new, new.open("wb") as file:
                 torch.save(content, file)
-                file.write(_digest_of(file, file.tell()))
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
@@ -129,7 +122,7 @@ class Checkpoint:
             )
         if saved is None:
             return False
-        with self._refusing():  # a digest tells that nothing changed, not that a training wrote it
+        with self._refusing():  # it is whole, but perhaps no training wrote it
             self._refuse_others(saved["made_by"])
             state.take(saved["state"])
             if len(saved["random"]) == share().size:
@@ -144,10 +137,7 @@ class Checkpoint:
     def _read(self) -> dict | None:
         if not self.path.exists():
             return None
-        with self.path.open("rb") as file:
-            size = max(self.path.stat().st_size - _DIGEST, 0)
-            if _digest_of(file, size) != file.read():
-                raise ValueError("it is damaged, or an earlier version of camloc wrote it")
+        pretrained.check_records(self.path)
         return torch.load(self.path, map_location="cpu", weights_only=True)
 
     def _refuse_others(self, made_by: Mapping[str, Any]) -> None:
@@ -167,24 +157,6 @@ class Checkpoint:
 def digest(network: nn.Module) -> str:
     """A short hash of all values of a network, to tell one starting point from another."""
     return pretrained.digest(network.state_dict())[:16]
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        inner = flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else None
-        found |= {f"{prefix}{key}": value} if inner is None else inner
-    return found
-
-
-def _digest_of(file: BinaryIO, size: int) -> bytes:
-    """The SHA-256 of the first `size` bytes of a file, which is left behind them."""
-    hashed = hashlib.sha256()
-    file.seek(0)
-    while chunk := file.read(min(size - file.tell(), 2**20)):
-        hashed.update(chunk)
-    return hashed.digest()
 
 
 def _random_states() -> dict:
