@@ -52,7 +52,7 @@ compare: setup ## write a page that compares two revisions: A=commit, branch or 
 	$(RUN) camloc compare -- "$$A" "$$B"
 
 pages: setup ## open every page of the finished report in headless Chromium and check it
-	CAMLOC_REPORT=reports $(RUN) pytest tests/test_pages.py
+	CAMLOC_REPORT=reports $(RUN) pytest tests/report/test_pages.py
 
 publish: setup ## put a finished run's results into reports/published, which the README and docs quote
 	$(RUN) camloc publish
