@@ -12,14 +12,14 @@ from clone import ROOT
 PACKAGE = ROOT / "src" / "camloc"
 # From the top; packages of one floor do not import each other.
 FLOORS = [
-    {"cli"},
-    {"pipeline"},
-    {"exchange", "report"},
-    {"evaluation"},
-    {"boxes"},
-    {"training", "maps"},
-    {"data", "networks"},
-    {"core"},
+    ["cli"],
+    ["pipeline"],
+    ["exchange", "report"],
+    ["evaluation"],
+    ["boxes"],
+    ["training", "maps"],
+    ["data", "networks"],
+    ["core"],
 ]
 HEIGHT = {name: -floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from camloc.core.errors import UserError
-from camloc.core.params import Loading
+from camloc.core.params import Loading, Machine
 from camloc.core.paths import Study
 from camloc.data import copies
 from camloc.data.loading import decode, evaluation_batches
@@ -107,7 +107,7 @@ def test_folder_of_the_pictures_is_only_read(study):
 
     before = listed()
     copies.make(study, LOADING)
-    list(evaluation_batches(seen(study), "test", LOADING, batch=1))
+    list(evaluation_batches(seen(study), "test", LOADING, batch=1, machine=Machine()))
     assert listed() == before
 
 

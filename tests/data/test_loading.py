@@ -17,13 +17,12 @@ import torch
 from PIL import Image
 
 from camloc.core.errors import UserError
-from camloc.core.params import Loading
+from camloc.core.params import Loading, Machine
 from camloc.core.processes import Share
 from camloc.data.loading import (
     UNLABELLED,
     Batches,
     Pictures,
-    check_decoder,
     death_of_decoders_told,
     decode,
     evaluation_batches,
@@ -100,7 +99,7 @@ def test_bad_exif_is_read_without_a_warning(tmp_path):
     content = file.getvalue()
     start = content.index(b"\xff\xe1")  # without JFIF's resolution Pillow looks for EXIF's
     (tmp_path / "a.JPEG").write_bytes(content[:2] + content[start:])
-    code = "import sys; from camloc.loading import decode; print(decode(sys.argv[1], 8).shape)"
+    code = "import sys; from camloc.data.loading import decode; print(decode(sys.argv[1], 8).shape)"
     command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "a.JPEG")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "torch.Size([3, 8, 8])\n"
@@ -130,6 +129,7 @@ def test_missing_file_is_refused_by_name(tmp_path):
 
 
 LOADING = Loading(size=8, resize=10)
+MACHINE = Machine()
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def manifest(tmp_path_factory):
 
 
 def test_evaluation_batches_follow_the_split_in_order(manifest):
-    batches = list(evaluation_batches(manifest, "test", LOADING, batch=3))
+    batches = list(evaluation_batches(manifest, "test", LOADING, batch=3, machine=MACHINE))
     pictures = torch.cat([pictures for pictures, _ in batches])
     assert [len(labels) for _, labels in batches] == [3, 1]
     assert torch.cat([labels for _, labels in batches]).tolist() == [1, 0, UNLABELLED, 2]
@@ -156,9 +156,15 @@ def test_evaluation_batches_follow_the_split_in_order(manifest):
         assert torch.equal(picture, decode(manifest.root / f"test_{i}.png", 8))
 
 
-def epoch(manifest, loading=LOADING, batch=4, seed=5, number=1, first=0, **options):
+def training(manifest, loading=LOADING, batch=4, machine=None, seed=5, **options):
+    """Batches of the train split; the machine is given by the keys that differ."""
+    own = Machine(**machine or {})
+    return training_batches(manifest, loading, batch, seed, machine=own, **options)
+
+
+def epoch(manifest, loading=LOADING, number=1, first=0, **options):
     """The steps of one epoch, which are of one part each unless options say more."""
-    batches = training_batches(manifest, loading, batch, seed, **options)
+    batches = training(manifest, loading, **options)
     steps = list(batches.steps(number, first))
     assert [len(parts) for parts in steps] == [options.get("parts", 1)] * (len(batches) - first)
     return [part for parts in steps for part in parts]
@@ -206,7 +212,7 @@ def same(batches, others):
 
 
 def test_epochs_of_one_loader_differ_and_can_be_had_again(manifest):
-    loader = training_batches(manifest, LOADING, 12, seed=5)
+    loader = training(manifest, batch=12)
     first, second, again = (next(loader.steps(number)) for number in (1, 2, 1))
     assert not torch.equal(first[0][0], second[0][0])
     assert torch.equal(first[0][0], again[0][0])
@@ -218,15 +224,14 @@ def test_epoch_taken_up_in_its_middle_is_the_rest_of_it(manifest):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_processes_that_decode_change_no_batch(manifest, workers):
-    some = LOADING.model_copy(update={"workers": workers})
-    assert same(epoch(manifest, some), epoch(manifest))
+    assert same(epoch(manifest, machine={"workers": workers}), epoch(manifest))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loading_draws_nothing_from_torchs_generator(manifest, workers):
     """Or a training that is resumed in an epoch would drop out other units than one that is not."""
     before = torch.get_rng_state()
-    epoch(manifest, LOADING.model_copy(update={"workers": workers}))
+    epoch(manifest, machine={"workers": workers})
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -242,41 +247,18 @@ def test_processes_and_parts_deal_each_batch_among_them(manifest):
 
 def test_batch_that_cannot_be_dealt_evenly_is_refused(manifest):
     with pytest.raises(UserError, match=r"batch: 4 pictures .* 3 processes in 2 parts.* of 6"):
-        training_batches(manifest, LOADING, 4, 5, share=Share(0, 3), parts=2)
+        training(manifest, share=Share(0, 3), parts=2)
 
 
 def test_shares_of_a_split_are_its_batches_in_order(manifest):
-    whole = list(evaluation_batches(manifest, "test", LOADING, batch=1))
-    of_three = [
-        list(evaluation_batches(manifest, "test", LOADING, batch=1, share=Share(rank, 3)))
-        for rank in range(3)
-    ]
-    assert [len(batches) for batches in of_three] == [1, 1, 2]
-    assert same([batch for batches in of_three for batch in batches], whole)
+    def batches(**options):
+        return list(
+            evaluation_batches(manifest, "test", LOADING, batch=1, machine=MACHINE, **options)
+        )
 
-
-def test_files_decoded_on_the_device_are_the_same_pictures(manifest, tmp_path):
-    """On the CPU torchvision's JPEG decoder gives what Pillow's does; PNG and CMYK fall back."""
-    paths = []
-    for i, path in enumerate(manifest.split("train")["path"]):
-        image = Image.open(manifest.root / path).convert("CMYK" if i == 3 else "RGB")
-        image.save(tmp_path / f"{i}.JPEG", "PNG" if i == 5 else "JPEG")
-        paths.append(f"{i}.JPEG")
-    images = manifest.split("train").assign(path=paths)
-    jpegs = Manifest("test", tmp_path, manifest.classes, images, pd.DataFrame())
-    device = LOADING.model_copy(update={"decode": "device"})
-    on_device = epoch(jpegs, device, device=torch.device("cpu"))
-    for (pictures, labels), (others, same_labels) in zip(on_device, epoch(jpegs), strict=True):
-        assert torch.equal(labels, same_labels)
-        assert (pictures.int() - others.int()).abs().max() <= 2
-
-
-def test_device_without_a_decoder_is_refused():
-    on_device = LOADING.model_copy(update={"decode": "device"})
-    check_decoder(LOADING, torch.device("cpu"))
-    check_decoder(on_device, torch.device("cuda"))
-    with pytest.raises(UserError, match="decode: device needs CUDA, not mps; use workers"):
-        check_decoder(on_device, torch.device("mps"))
+    whole, of_three = batches(), [batches(share=Share(rank, 3)) for rank in range(3)]
+    assert [len(part) for part in of_three] == [1, 1, 2]
+    assert same([batch for part in of_three for batch in part], whole)
 
 
 def png(*chunks, size=(8, 8), spoilt=None):
@@ -316,26 +298,17 @@ def damaged(request, manifest, tmp_path):
 
 @pytest.mark.parametrize("kept", [0.0, 1.0], ids=["read", "kept"])
 def test_every_damage_counts_as_unreadable_and_the_next_picture_is_taken(damaged, kept):
-    loading = LOADING.model_copy(update={"memory_gb": kept, "unreadable": "skip"})
-    batches = training_batches(damaged, loading, 12, seed=5)
+    skip = LOADING.model_copy(update={"unreadable": "skip"})
+    batches = training(damaged, skip, 12, machine={"memory_gb": kept})
     [[(_, labels)]] = batches.steps(1)
     order = [view.image for view in next(iter(batches.keys))]
     assert labels[[order.index(i) for i in (3, 4)]].tolist() == [2, 2]  # the class of picture 5
     assert [path.name for path in batches.pictures.unreadable] == ["train_03.png", "train_04.png"]
 
 
-@pytest.mark.parametrize("decoder", ["workers", "device"])
-def test_every_damage_stops_the_epoch_by_the_name_of_its_file(damaged, decoder):
-    loading = LOADING.model_copy(update={"decode": decoder, "memory_gb": 0.0})
+def test_every_damage_stops_the_epoch_by_the_name_of_its_file(damaged):
     with pytest.raises(UserError, match=r"^image .*train_0[34]\.png cannot be read .*remove it$"):
-        epoch(damaged, loading, device=torch.device("cpu"))
-
-
-def test_missing_file_for_the_device_is_refused_by_name(manifest, tmp_path):
-    loading = LOADING.model_copy(update={"decode": "device"})
-    elsewhere = dataclasses.replace(manifest, root=tmp_path)
-    with pytest.raises(UserError, match=r"^image .*train_\d\d\.png cannot be read .*No such file"):
-        epoch(elsewhere, loading, device=torch.device("cpu"))
+        epoch(damaged, machine={"memory_gb": 0.0})
 
 
 @pytest.fixture
@@ -347,28 +320,29 @@ def broken(manifest, tmp_path):
     return dataclasses.replace(manifest, root=tmp_path / "broken")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"memory_gb": 0.0}, {"workers": 2, "memory_gb": 0.0}, {}, {"decode": "device"}],
-    ids=["read", "in workers", "kept", "on the device"],
+machines = pytest.mark.parametrize(
+    "machine", [{"memory_gb": 0.0}, {"workers": 2, "memory_gb": 0.0}, {}]
 )
-def test_unreadable_picture_stops_the_epoch_by_its_name(broken, options):
+
+
+@machines
+def test_unreadable_picture_stops_the_epoch_by_its_name(broken, machine):
     with pytest.raises(
         UserError, match=r"^image .*train_0[34]\.png cannot be read .*or remove it$"
     ):
-        epoch(broken, LOADING.model_copy(update=options), device=torch.device("cpu"))
+        epoch(broken, machine=machine)
 
 
-@pytest.mark.parametrize("options", [{"memory_gb": 0.0}, {"workers": 2, "memory_gb": 0.0}, {}])
-def test_unreadable_pictures_are_skipped_and_listed_where_allowed(broken, manifest, options):
+@machines
+def test_unreadable_pictures_are_skipped_and_listed_where_allowed(broken, manifest, machine):
     """The next one that can be read takes their place: 5, of class n3."""
-    loading = LOADING.model_copy(update=options | {"unreadable": "skip"})
-    batches = training_batches(broken, loading, 12, seed=5)
+    skip = LOADING.model_copy(update={"unreadable": "skip"})
+    batches = training(broken, skip, 12, machine)
     [[(pictures, labels)]] = batches.steps(1)
     order = [view.image for view in next(iter(batches.keys))]
     places = [order.index(i) for i in (3, 4)]
     assert labels[places].tolist() == [2, 2]
-    [[(whole, _)]] = training_batches(manifest, LOADING, 12, seed=5).steps(1)
+    [[(whole, _)]] = training(manifest, batch=12).steps(1)
     others = [i for i in range(12) if i not in places]
     assert torch.equal(pictures[others], whole[others])
     assert [path.name for path in batches.pictures.unreadable] == ["train_03.png", "train_04.png"]
@@ -388,10 +362,9 @@ class Dying(Pictures):
 
 def test_process_that_dies_while_decoding_is_told(manifest):
     pictures = Dying(manifest.root, manifest.split("train"), manifest.wnids, 10)
-    loading = LOADING.model_copy(update={"workers": 1})
-    told = pytest.raises(UserError, match=r"process that decodes pictures died .*loading.workers")
+    told = pytest.raises(UserError, match=r"process that decodes pictures died .*machine.workers")
     with told, death_of_decoders_told():
-        list(Batches(pictures, [[0], [1]], loading))
+        list(Batches(pictures, [[0], [1]], workers=1))
 
 
 class Grouped(Pictures):
@@ -402,7 +375,7 @@ class Grouped(Pictures):
 def test_processes_that_decode_are_out_of_reach_of_signals_to_the_training(manifest):
     """torchrun sends SIGTERM to the whole group of each of its processes."""
     pictures = Grouped(manifest.root, manifest.split("train"), manifest.wnids, 10)
-    [(_, groups)] = Batches(pictures, [[0, 1]], LOADING.model_copy(update={"workers": 1}))
+    [(_, groups)] = Batches(pictures, [[0, 1]], workers=1)
     assert os.getpgrp() not in groups.tolist()
 
 

@@ -104,9 +104,9 @@ def test_failed_download_says_where_was_looked_and_how_to_get_the_file(server, c
     with pytest.raises(UserError) as error:
         weights_file(url, tmp_path)
     assert str(error.value) == (
-        f"weights file other-0123abcd.pth is not in {tmp_path} or {cache}, and {url} could not be "
-        f"downloaded (HTTP Error 404: File not found); run `curl -fLO {url}` where there is a "
-        f"network, and put the file into {tmp_path} or {cache}"
+        f"{url} could not be downloaded (HTTP Error 404: File not found); run again, or fetch it "
+        f"where there is a network connection (`curl -fLO {url}`) and put it at "
+        f"{cache / 'other-0123abcd.pth'}, or into {tmp_path}"
     )
 
 
@@ -114,8 +114,8 @@ def test_failed_download_without_a_folder_names_the_key_of_one(server, cache):
     with pytest.raises(UserError) as error:
         weights_file(server.url.replace(NAME, "other-0123abcd.pth"))
     assert str(error.value).endswith(
-        f"put the file into {cache} or any folder that `weights: {{source: torchvision, "
-        "folder: …}` names"
+        f"put it at {cache / 'other-0123abcd.pth'}, or into any folder that `weights: {{source: "
+        "torchvision, folder: …}` names"
     )
 
 

@@ -52,11 +52,11 @@ def small_network(seed=0):
     )
 
 
-def train(network=None, train=None, val=None, **recipe):
+def train(network=None, train=None, val=None, compile=False, **recipe):
     network = network or small_network()
     options = Training(**(RECIPE | recipe))
     train = Steps(train or batches())
-    history = fit(network, train, val or batches(16, seed=1), options, CPU)
+    history = fit(network, train, val or batches(16, seed=1), options, CPU, compile=compile)
     return network, history
 
 

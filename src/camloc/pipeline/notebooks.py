@@ -101,7 +101,7 @@ def _execute(source: Path, target: Path, values: dict, root: Path, threads: int)
             raise Stopped(f"{source.stem} was stopped; it had nothing to keep") from None
         raise UserError(
             f"the process of {source.stem} died (killed, often for want of memory: smaller batches "
-            "and fewer loading.workers in params.yaml need less); run again to go on"
+            "and fewer machine.workers in params.yaml need less); run again to go on"
         ) from None
     seconds, memory = children_cost()
     cost = {"processor_seconds": round(seconds, 1), "peak_memory_mib": round(memory)}

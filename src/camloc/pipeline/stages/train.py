@@ -16,7 +16,7 @@ from camloc.data.manifest import Manifest
 from camloc.networks import backbones, files
 from camloc.pipeline import launch
 from camloc.pipeline.parameters import TrainParameters
-from camloc.training.checkpoint import Checkpoint, digest, flat
+from camloc.training.checkpoint import Checkpoint, digest
 from camloc.training.loop import fit
 from camloc.training.precision import choose_device, choose_precision
 
@@ -70,16 +70,14 @@ def _made_by(
     wnids = hashlib.sha256(" ".join(about["wnids"]).encode()).hexdigest()[:16]
     images = pd.util.hash_pandas_object(manifest.split("train")[["path", "wnid"]]).sum()
     precision = choose_precision(given.training.precision, device)
-    return flat(
-        {
-            "network": about | {"wnids": wnids, "starts from": digest(network)},
-            "training": given.training.model_dump()
-            | {"precision": str(precision).removeprefix("torch.")},
-            "loading": given.loading.model_dump(),
-            "train images": f"{images:016x}",
-            "seed": given.seed,
-        }
-    )
+    return {
+        "network": about | {"wnids": wnids, "starts from": digest(network)},
+        "training": given.training.model_dump()
+        | {"precision": str(precision).removeprefix("torch.")},
+        "loading": given.loading.model_dump(),
+        "train images": f"{images:016x}",
+        "seed": given.seed,
+    }
 
 
 def _list_unreadable(of_processes: list[list]) -> None:
