@@ -105,7 +105,7 @@ def test_names_with_separators_are_files_of_subfolders_and_never_elsewhere(broug
             (brought / file).write_text(text.replace("\nNA,", f"\n{name},"))
         assert score_maps(brought, maps="maps") == {"code": 2}
         error = capsys.readouterr().err
-        assert f"{name}.npy" in error
+        assert name[:90] in error
         assert ("cannot hold files that lie elsewhere" in error) == (name[0] != "n")
         for file in ("truth.csv", "sizes.csv"):
             text = (brought / file).read_text()

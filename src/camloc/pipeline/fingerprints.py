@@ -257,9 +257,11 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _decides_nothing(node: object) -> bool:
-    """Docstrings, and lines that only print."""
+    """Docstrings, and lines that only print or log."""
     if not isinstance(node, ast.Expr):
         return False
-    call = node.value
-    prints = isinstance(call, ast.Call) and getattr(call.func, "id", None) in ("print", "say")
-    return prints or _is_text(call)
+    if not isinstance(node.value, ast.Call):
+        return _is_text(node.value)
+    called = node.value.func  # a function, or a method of the log
+    name = getattr(called, "value", called) if isinstance(called, ast.Attribute) else called
+    return getattr(name, "id", None) in ("print", "say", "log")
