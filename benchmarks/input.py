@@ -19,7 +19,7 @@ import psutil
 import torch
 from PIL import Image, ImageFilter
 
-from camloc.core.params import Loading, Training
+from camloc.core.params import Loading, Machine, Training
 from camloc.data.loading import decode, training_batches
 from camloc.data.manifest import Manifest
 from camloc.networks import backbones
@@ -66,8 +66,9 @@ def _decode_for_a_while(paths: list[Path]) -> float:
 
 
 def batches_of(folder: Path, rows: int, memory_gb: float = 0.0, workers: int = CORES):
-    loading = Loading(resize=SIDE, size=SIZE, workers=workers, memory_gb=memory_gb)
-    return training_batches(manifest_of(folder, rows), loading, BATCH, seed=1)
+    loading = Loading(resize=SIDE, size=SIZE)
+    machine = Machine(workers=workers, memory_gb=memory_gb)
+    return training_batches(manifest_of(folder, rows), loading, BATCH, seed=1, machine=machine)
 
 
 def rate(steps, each=lambda parts: None) -> float:
