@@ -139,7 +139,7 @@ def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
 
 def test_failing_data_stage_leaves_the_earlier_manifest(study):
     before = (study.manifest / "dataset.json").read_bytes()
-    with pytest.raises(UserError, match="too few"):
+    with pytest.raises(UserError, match="give at least 12"):
         few = SHAPES.model_copy(update={"train": 3})
         data.run(study, DATA.model_copy(update={"data": few}))
     assert (study.manifest / "dataset.json").read_bytes() == before

@@ -2,17 +2,17 @@
 
 A folder of Parquet tables and one JSON file:
 
-- `images.parquet`: one row an image: `image` (id), `path` (relative to the root), `split`
+- `images.parquet`: one row per image: `image` (id), `path` (relative to the root), `split`
   (train, val or test), `wnid` (its label; null where withheld), `width`, `height` (pixels),
   `mask` (path of its mask or null)
-- `boxes.parquet`: one row a box: `image`, `wnid`, `xmin`, `ymin`, `xmax`, `ymax` (inclusive
+- `boxes.parquet`: one row per box: `image`, `wnid`, `xmin`, `ymin`, `xmax`, `ymax` (inclusive
   pixels), in the order of the images table
 - `dataset.json`: source, root (relative to the manifest's parent folder where it lies in it),
   classes (wnid to name), the known defects of image files (see `examine`) and the fingerprint
 
-Labels that must stay unseen until scoring lie apart, in a truth folder of the same two tables
-(see `Manifest.withhold`). Labels are wnids in every file, because label orders differ between
-the devkit, Kaggle and torchvision.
+Ground truth that must stay unseen until scoring lies in a folder of its own (see `save_truth`).
+Labels are wnids in every file, because label orders differ between the devkit, Kaggle and
+torchvision.
 """
 
 import dataclasses
@@ -164,7 +164,7 @@ class Manifest:
         )
 
     def with_truth(self, folder: Path) -> "Manifest":
-        """Put back the labels, masks and boxes that a truth folder holds.
+        """Put back the labels, masks and boxes of a folder that `save_truth` wrote.
 
         Raises:
             UserError: the folder is missing, or it is of images that are not in this manifest.

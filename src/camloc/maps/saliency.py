@@ -10,7 +10,7 @@ def saliency_maps(network: nn.Module, x: Tensor, classes: Tensor, cell: int = 1)
 
     Args:
         network: in evaluation mode; gives logits (B, K).
-        x: normalised pictures (B, 3, H, W).
+        x: standardised pictures (B, 3, H, W).
         classes: indices of the classes wanted of each picture, (B, k).
         cell: side in pixels of the square cells over which the map is averaged.
 

@@ -1,6 +1,6 @@
 """The files of the maps stage: predicted classes and low-resolution maps of one network.
 
-A folder an evaluated split: `predictions.parquet` has a row for each stored class of each image
+One folder per evaluated split: `predictions.parquet` has a row for each stored class of each image
 (`image`, `wnid`, `rank` from 1 among all classes, `score`, the softmax), images in the order of
 the manifest's split and each image's rows together; `cam.npy` and `backprop.npy`, where the
 network has them, hold the maps as float16 (images, classes stored, h, w) in the same order.
@@ -23,8 +23,8 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from camloc.core.errors import UserError, reason
+from camloc.core.rows import MAPS
 
-METHODS = ("cam", "backprop")
 _TABLE = "predictions.parquet"
 _CROPS = "crops.json"
 _SCHEMA = pa.schema(
@@ -148,12 +148,7 @@ def read_crops(folder: Path) -> tuple[int, int]:
 
 def methods_of(folder: Path) -> list[str]:
     """The methods whose maps a network's folder holds, its CAM first; may be none."""
-    return [method for method in METHODS if (folder / f"{method}.npy").is_file()]
-
-
-def row_name(network: str, method: str) -> str:
-    """A row of the tables: the network's name for its CAMs, `backprop-…` for its saliency."""
-    return network if method == "cam" else f"{method}-{network}"
+    return [method for method in MAPS if (folder / f"{method}.npy").is_file()]
 
 
 def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:

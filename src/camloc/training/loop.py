@@ -49,7 +49,7 @@ def fit(
         checkpoint: the file that the training goes on from where it is there, and is kept in.
 
     Returns:
-        The history, one row an epoch: the learning rate at its start, losses, errors in percent.
+        The history, one row per epoch: the learning rate at its start, losses, errors in percent.
 
     Raises:
         UserError: the loss is no longer finite, or the checkpoint is of another training.

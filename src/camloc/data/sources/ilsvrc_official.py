@@ -1,6 +1,6 @@
 """ILSVRC 2012 CLS-LOC as its official files, unpacked into the layout that `ilsvrc` reads.
 
-The training tar holds one tar a class. A validation image's class comes from a devkit's ground
+The training tar holds one tar per class. A validation image's class comes from a devkit's ground
 truth, whose numbers are ids of the meta file of that devkit and of no other: they are turned into
 wnids at once, and held against the wnids in the annotations. Boxes come from the annotations.
 

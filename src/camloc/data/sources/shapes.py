@@ -63,11 +63,6 @@ class ShapeClass:
     name: str
     parts: tuple[Part, ...]
 
-    @property
-    def part_names(self) -> list[str]:
-        """Names in the order of the mask's part numbers, which start at 1."""
-        return [part.name for part in self.parts]
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -92,17 +87,9 @@ class Drawing:
     to_object: np.ndarray
 
 
-DISCRIMINATIVE_PART = 1  # the number, in every class, of the part that no other class has
-
-
 def object_mask(mask: np.ndarray, number: int) -> np.ndarray:
     """Where object `number` (from 1) is visible: (h, w) booleans."""
     return mask // 16 == number
-
-
-def part_mask(mask: np.ndarray, number: int, part: int) -> np.ndarray:
-    """Where part `part` (from 1) of object `number` (from 1) is visible: (h, w) booleans."""
-    return mask == 16 * number + part
 
 
 def _points(text: str) -> np.ndarray:
@@ -529,10 +516,11 @@ def generate(folder: Path, *, train: int, val: int, test: int, seed: int) -> Man
     """Write the images and masks of the three splits (counts of images) and describe them.
 
     Raises:
-        UserError: a negative count or seed, or fewer training images than classes.
+        UserError: fewer training images than classes.
     """
     counts = dict(zip(SPLITS, (train, val, test), strict=True))
-    _check(counts, seed)
+    if train < len(CLASSES):
+        raise UserError(f"shapes: train is {train}; give at least {len(CLASSES)}, one per class")
     with replacing(folder) as new:
         for kind in ("images", "masks"):
             for split in SPLITS:
@@ -546,17 +534,6 @@ def generate(folder: Path, *, train: int, val: int, test: int, seed: int) -> Man
         images=pd.DataFrame([image for image, _ in rows], columns=IMAGE_COLUMNS),
         boxes=pd.DataFrame([box for _, boxes in rows for box in boxes], columns=BOX_COLUMNS),
     )
-
-
-def _check(counts: dict[str, int], seed: int) -> None:
-    for name, count in {**counts, "seed": seed}.items():
-        if count < 0:
-            raise UserError(f"shapes: {name} is {count}; give 0 or more")
-    if counts["train"] < len(CLASSES):
-        raise UserError(
-            f"shapes: train is {counts['train']}, too few for the {len(CLASSES)} classes; "
-            f"give {len(CLASSES)} or more"
-        )
 
 
 def _write_all(write: Callable, wanted: list[tuple[str, int]]) -> list:

@@ -1,4 +1,4 @@
-"""Tiny ImageNet: 200 ImageNet classes at 64 x 64 pixels, with one box an image.
+"""Tiny ImageNet: 200 ImageNet classes at 64 x 64 pixels, with one box per image.
 
 Reads the original layout, whole or cut down to some of the classes. The official test images have
 no labels, so the official validation images are the study's test split, and its val split is taken
