@@ -1,6 +1,7 @@
 """The committed notebooks: outputs, alt text, and that nbval notices a change."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -45,6 +46,7 @@ def test_every_figure_has_alt_text_and_a_caption_of_its_own(notebook):
 
 def test_nbval_notices_an_output_that_has_changed(tmp_path):
     (tmp_path / "dvc.yaml").touch()
+    shutil.copytree(ROOT / "params", tmp_path / "params")
     notebook = nbformat.read(ROOT / "notebooks" / "00_data.ipynb", as_version=4)
     printed = next(
         output
