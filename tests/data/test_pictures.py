@@ -2,6 +2,9 @@
 
 import base64
 import io
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +132,110 @@ def test_cases_of_people_are_read_or_refused_by_name():
             assert picture.dtype == np.uint8 and picture.ndim == 3, path
     plain, turned = (read_picture(CASES / "exif" / f"{name}.jpg") for name in ("plain", "rot6"))
     assert (plain == turned).all()
+
+
+def full_jpeg(size=(30, 20), mode="RGB"):
+    """A JPEG with so much in it that every cut loses pixels: the same noise always, since of other
+    noise, one in thirty, the last byte may be padding alone."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_size_is_width_and_height(tmp_path, mode):
+    (tmp_path / "a.JPEG").write_bytes(full_jpeg((30, 20), mode))
+    assert examine(tmp_path / "a.JPEG") == (30, 20, ())
+
+
+def test_padding_after_the_end_is_accepted(tmp_path):
+    (tmp_path / "a.JPEG").write_bytes(full_jpeg() + b"\0" * 512)
+    assert examine(tmp_path / "a.JPEG") == (30, 20, ())
+
+
+@pytest.mark.parametrize(("name", "defects"), [("a.JPEG", ("PNG named JPEG",)), ("a.png", ())])
+def test_png_is_a_defect_under_the_name_of_a_jpeg_only(tmp_path, name, defects):
+    Image.new("RGB", (5, 4)).save(tmp_path / name, "PNG")
+    assert examine(tmp_path / name) == (5, 4, defects)
+
+
+def exif(entry=(0x10F, 2, 6, 26), text=b"maker\0", order="<", start=8):
+    """A TIFF of one entry (tag, type, count, offset) and its text, which begins at byte 26."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}L", start)
+    entries = struct.pack(f"{order}HHHLLL", 1, *entry, 0)
+    return b"Exif\0\0" + head + entries + text
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pytest's filters come after the package's
+@pytest.mark.parametrize(
+    ("content", "bad"),
+    [
+        (exif(), False),
+        (exif(order=">"), False),
+        (exif(entry=(0x10F, 2, 4, 0x61616161)), False),
+        (exif(entry=(0x10F, 99, 100, 26)), False),
+        (exif(entry=(0x10F, 2, 7, 26)), True),
+        (exif(entry=(0x10F, 2, 6, 27)), True),
+        (exif(entry=(0x11A, 5, 1, 26)), True),
+        (exif(start=27), True),
+        (exif()[:31], True),
+        (b"Exif\0\0not a TIFF at all", True),
+    ],
+    ids=[
+        "sound",
+        "big endian",
+        "value in place",
+        "unknown type",
+        "too long",
+        "too far",
+        "a rational of 8 bytes",
+        "no directory",
+        "cut directory",
+        "no TIFF",
+    ],
+)
+def test_exif_that_leads_out_of_its_segment_is_a_defect(tmp_path, content, bad):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.JPEG", exif=content)
+    assert examine(tmp_path / "a.JPEG").defects == (("bad EXIF",) if bad else ())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_file_may_have_several_defects(tmp_path):
+    Image.new("CMYK", (30, 20)).save(tmp_path / "a.JPEG", exif=exif(start=27))
+    assert examine(tmp_path / "a.JPEG") == (30, 20, ("CMYK", "bad EXIF"))
+
+
+@pytest.mark.parametrize("lost", [1, 2, 10, 300])
+def test_truncated_jpeg_is_refused(tmp_path, lost):
+    (tmp_path / "a.JPEG").write_bytes(full_jpeg()[:-lost])
+    with pytest.raises(UserError, match=r"a\.JPEG is truncated or not an image"):
+        examine(tmp_path / "a.JPEG")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"\xff\xd9", b"<html>not found</html>"])
+def test_what_is_no_image_is_refused(tmp_path, content):
+    (tmp_path / "a.JPEG").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.JPEG is truncated or not an image"):
+        examine(tmp_path / "a.JPEG")
+
+
+def test_missing_image_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"a\.JPEG is missing"):
+        examine(tmp_path / "a.JPEG")
+
+
+def test_bad_exif_is_read_without_a_warning(tmp_path):
+    """In a process of its own, as a worker that decodes is; pytest sets filters of its own."""
+    file = io.BytesIO()
+    Image.effect_noise((16, 12), 60).save(file, "JPEG", exif=b"Exif\0\0II*\0\xff\0\0\0")
+    content = file.getvalue()
+    start = content.index(b"\xff\xe1")  # without JFIF's resolution Pillow looks for EXIF's
+    (tmp_path / "a.JPEG").write_bytes(content[:2] + content[start:])
+    code = "import sys; from camloc.data.pictures import *; print(read_picture(sys.argv[1]).shape)"
+    command = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "a.JPEG")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "(12, 16, 3)\n"
+    assert "EXIF" not in done.stderr
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"):
+        read_picture(tmp_path / "a.JPEG")

@@ -3,7 +3,6 @@ and what any weights file may hold."""
 
 import functools
 import hashlib
-import random
 import re
 import struct
 import threading
@@ -13,7 +12,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
 from torch import nn
 
 from camloc.core.errors import UserError
@@ -336,39 +334,6 @@ def test_panic_of_a_parser_is_a_message(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pretrained, "safe_open", safe_open)
     assert refusal(tmp_path / "a.safetensors") == "index out of bounds"
-
-
-def damaged(rng, content):
-    """A flipped bit, a lost end, or bytes overwritten, lost or added near the start."""
-    start, kind = rng.randrange(min(len(content), 2000)), rng.randrange(5)
-    if kind == 0:
-        start = rng.randrange(len(content))
-        return (
-            content[:start] + bytes([content[start] ^ 1 << rng.randrange(8)]) + content[start + 1 :]
-        )
-    new = [b"", rng.randbytes(4), b"", rng.randbytes(9)][kind - 1]
-    end = [len(content), start + 4, start + 7, start][kind - 1]
-    return content[:start] + new + content[end:]
-
-
-@pytest.mark.parametrize("name", ["a.safetensors", "a.pth", "old.pth"])
-@pytest.mark.filterwarnings("ignore")
-def test_damaged_files_are_read_or_refused_by_name(tmp_path, name):
-    path, rng, refused = tmp_path / name, random.Random(0), 0
-    state = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).state_dict()
-    if path.suffix == ".pth":
-        torch.save(state, path, _use_new_zipfile_serialization=name == "a.pth")
-    else:
-        save_file(state, path)
-    content = path.read_bytes()
-    for _ in range(150):
-        path.write_bytes(damaged(rng, content))
-        try:
-            read_state(path)
-        except UserError as error:
-            assert name in str(error)
-            refused += 1
-    assert refused > 75
 
 
 def test_digest_tells_tensors_apart():

@@ -215,7 +215,10 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self.loader:
             if isinstance(batch, UserError):
-                raise batch
+                try:
+                    raise batch
+                finally:  # what holds itself is not freed at once, and processes end late then
+                    del batch
             pictures, labels = batch
             yield pictures, torch.tensor(labels)
 
