@@ -1,6 +1,7 @@
 """Trainings that are stopped, killed or resumed by something else than what made them."""
 
 import errno
+import multiprocessing
 import os
 import random
 import signal
@@ -98,33 +99,37 @@ def test_sigterm_has_its_usual_meaning_again_after_the_training(tmp_path):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def train_to(path):
+    train(Checkpoint(path, {}, minutes=0))  # saves at each step
+
+
 def test_training_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path):
     """At least 8 kills: while a step runs, a checkpoint is written or an epoch ends."""
-    rng, kills = random.Random(0), 0
-    expected = train()  # the first one loads much
+    # Not forked from this process: what other tests left running in it would not be copied.
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["camloc.training.loop"])
+    train_in_child(processes, tmp_path / "first.pt", None)  # the first one starts the server
     start = time.monotonic()
-    train(Checkpoint(tmp_path / "whole.pt", {}, minutes=0))
+    assert train_in_child(processes, tmp_path / "whole.pt", None) == 0
     whole = time.monotonic() - start  # seconds, on this machine as it is now
+    rng, kills, expected = random.Random(0), 0, train()
     while kills < 8:
         path = tmp_path / "checkpoint.pt"
         path.unlink(missing_ok=True)
-        alive = True
-        while alive:
-            child = os.fork()
-            if child == 0:
-                code = 1
-                try:
-                    train(Checkpoint(path, {}, minutes=0))  # saves at each step
-                    code = 0
-                finally:
-                    os._exit(code)
-            time.sleep(rng.uniform(0.1, 0.9) * whole)
-            os.kill(child, signal.SIGKILL)
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            assert code in (0, -signal.SIGKILL)
-            alive = code != 0
-            kills += alive
+        while train_in_child(processes, path, rng.uniform(0.1, 0.9) * whole) != 0:
+            kills += 1
         assert_same(train(Checkpoint(path, {}), never), expected)
+
+
+def train_in_child(processes, path, seconds):
+    """Train in another process, killed after so many seconds; its exit code."""
+    child = processes.Process(target=train_to, args=(path,))
+    child.start()
+    child.join(seconds)
+    child.kill()
+    child.join()
+    assert child.exitcode in (0, -signal.SIGKILL)
+    return child.exitcode
 
 
 def test_finished_training_is_not_done_again(tmp_path):

@@ -20,6 +20,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    create_model,
+    model_serializer,
 )
 
 from camloc.core.errors import UserError, near_matches, reason
@@ -177,6 +179,26 @@ class Training(Section):
     accumulate: Batch = 1
 
 
+class Overrides(
+    create_model(
+        "Overrides",
+        __base__=Section,
+        **{
+            name: (Annotated[key.annotation, key], None)
+            for name, key in Training.model_fields.items()
+        },
+    )
+):
+    """The keys of `Training` that a network's declaration has for itself; the others stay unset."""
+
+    @model_serializer
+    def said(self) -> dict[str, Any]:
+        """The keys that are set, in the order of `Training`."""
+        return {
+            key: getattr(self, key) for key in Training.model_fields if key in self.model_fields_set
+        }
+
+
 class Weights(Section):
     """What a whole network starts from: random values, torchvision's weights or a file.
 
@@ -205,7 +227,7 @@ class Original(Section):
     width: Annotated[PositiveFloat, Field(le=16)] = 1.0
     dropout: Fraction | None = None
     gap: str | None = None
-    training: dict = {}
+    training: Overrides = Overrides()
 
 
 class Surgery(Section):
@@ -224,7 +246,7 @@ class Model(Surgery):
     study's."""
 
     seed: Seed | None = None
-    training: dict = {}
+    training: Overrides = Overrides()
 
 
 class Cams(Section):
@@ -297,7 +319,7 @@ class Params(Section):
     def training_of(self, name: str) -> Training:
         """How a network is trained: its section, with the declaration's own overrides."""
         section = self.finetune if name in self.models else self.training
-        return Training.model_validate(section.model_dump() | self.network(name).training)
+        return section.model_copy(update=self.network(name).training.model_dump())
 
 
 def load(path: Path) -> Params:
@@ -368,24 +390,16 @@ def _contradictions(params: Params) -> Iterator[str]:
             has_cam = name in params.models or params.originals[name].gap
             if has_cam and name not in params.cams.ten_crop:
                 yield f"boxes.crops: 10 needs the ten crops of {name}; add it to cams.ten_crop"
-    for group, name in [("originals", n) for n in params.originals] + [
-        ("models", n) for n in params.models
-    ]:
-        try:
-            params.training_of(name)
-        except ValidationError as error:
-            for problem in error.errors():
-                yield f"{group}.{name}.training.{_explain(problem, Training)}"
 
 
-def _explain(problem: dict, top: type[Section] = Params) -> str:
+def _explain(problem: dict) -> str:
     *parents, key = problem["loc"] or ("",)
     tags = parents[1:2] if parents[:1] == ["data"] else []  # pydantic names the source there
     where = ".".join(_name(part) for part in problem["loc"] if part not in tags)
     if problem["type"] == "extra_forbidden" and key in _MOVED:
         return f"{where}: {_MOVED[key]}"
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown key{near_matches(str(key), _fields_at(top, parents))}"
+        return f"{where}: unknown key{near_matches(str(key), _fields_at(parents))}"
     if problem["type"] == "missing":
         return f"{where}: this key is missing"
     if problem["type"].startswith("union_tag"):
@@ -399,9 +413,9 @@ def _name(key: object) -> str:
     return text if len(text) <= 60 and text.isprintable() else shown(text)
 
 
-def _fields_at(section: type[Section], path: list) -> list[str]:
+def _fields_at(path: list) -> list[str]:
     """Names of the keys that are known at a path of the tree, for near matches."""
-    current: Any = section
+    current: Any = Params
     for part in path:
         if part in getattr(current, "model_fields", {}):
             current = current.model_fields[part].annotation

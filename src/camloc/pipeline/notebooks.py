@@ -85,6 +85,7 @@ def _execute(source: Path, target: Path, values: dict, root: Path, threads: int)
                 kernel_name="python3",
                 cwd=str(root),
                 progress_bar=False,
+                shutdown_kernel="immediate",  # what it made is written when its last cell ends
                 stdout_file=sys.stdout,  # a line an epoch
                 # Its log has nothing for people: that it uses TCP, that it was asked to end.
                 extra_arguments=["--log-level=CRITICAL"],

@@ -18,6 +18,7 @@ from camloc.core.params import (
     Machine,
     Model,
     Original,
+    Overrides,
     Params,
     Section,
     Seed,
@@ -83,7 +84,7 @@ class TrainParameters(StageParameters):
         declared = params.network(network)
         original = None
         if not isinstance(declared, Model):  # what is left out stands in the fields beside
-            original = declared.model_copy(update={"seed": None, "training": {}})
+            original = declared.model_copy(update={"seed": None, "training": Overrides()})
         recipe = {"training": params.training_of(network), "seed": params.seed_of(network)}
         return {"network": network, "original": original} | recipe
 

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -97,8 +98,11 @@ class Step:
         scaler = GradScaler(device.type, enabled=precision == torch.float16)
         state = State(network, *_optimizer(network, training, steps_per_epoch), scaler)
         forward = network
-        if share().size > 1:  # batch norms agree already
-            forward = DistributedDataParallel(network, broadcast_buffers=False)
+        if share().size > 1:
+            with warnings.catch_warnings():  # older versions do not have the argument's successor
+                warnings.simplefilter("ignore", FutureWarning)
+                # Batch norms agree already.
+                forward = DistributedDataParallel(network, broadcast_buffers=False)
         forward = compiled(forward) if compile else forward
         return cls(forward, state, training, precision, device)
 
