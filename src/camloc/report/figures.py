@@ -76,16 +76,22 @@ def map_colours(count: int) -> list[list[int]]:
     return np.round(255 * shades).astype(int).tolist()
 
 
-def show(figure: Figure, alt: str, caption: str, name: str = "") -> HTML:
+def show(
+    figure: Figure, alt: str, caption: str, name: str = "", path: Path | None = None
+) -> HTML:
     """A matplotlib figure as an HTML figure, with its own alt text and a caption.
 
     Charts are drawn as SVG that follows the page's dark mode, pictures as PNG.
 
     Args:
         name: what links to it say: `#fig-<name>`.
+        path: where pictures are written to as PNG, too.
     """
     if figure.findobj(AxesImage):
         kind, data = "png", _png(figure)
+        if path:
+            with replacing_file(path) as new:
+                new.write_bytes(data)
     else:
         kind, data = "svg+xml", _themed_svg(figure)
     plt.close(figure)
@@ -126,12 +132,6 @@ def _themed_svg(figure: Figure) -> bytes:
         "{ :root { --ink: #e6e6e6; --grid: #4a4f59 } }</style>"
     )
     return f"{text[:head]}{style}{text[head:]}".encode()
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    with replacing_file(path) as new:
-        new.write_bytes(_png(figure))
 
 
 def grid(rows: int, columns: int, side: float = 1.7) -> tuple[Figure, NDArray]:
