@@ -76,9 +76,7 @@ def map_colours(count: int) -> list[list[int]]:
     return np.round(255 * shades).astype(int).tolist()
 
 
-def show(
-    figure: Figure, alt: str, caption: str, name: str = "", path: Path | None = None
-) -> HTML:
+def show(figure: Figure, alt: str, caption: str, name: str = "", path: Path | None = None) -> HTML:
     """A matplotlib figure as an HTML figure, with its own alt text and a caption.
 
     Charts are drawn as SVG that follows the page's dark mode, pictures as PNG.
