@@ -83,12 +83,14 @@ class Section(BaseModel):
 
 
 class Shapes(Section):
-    """The offline data set, drawn from the study's seed."""
+    """The offline data set, drawn from the study's seed; with `seeds` each training run learns from
+    training pictures of its own."""
 
     source: Literal["shapes"]
     train: Images
     val: Images
     test: Images
+    seeds: bool = False
 
 
 class TinyImageNet(Section):
@@ -146,13 +148,15 @@ class Machine(Section):
     """Where a study runs and at what pace: no result depends on it but for rounding, so an edit
     here runs nothing again.
 
-    `device` is what computes, `devices` how many of each of the `nodes` (machines) do. Pictures are
-    decoded by so many `workers` (processes), and kept in memory up to `memory_gb`.
+    `device` is what computes, `devices` how many of each of the `nodes` (machines) do. Of several
+    training runs so many go on `at_once`: one a CUDA device, or as many as processors allow.
+    Pictures are decoded by so many `workers` (processes), and kept in memory up to `memory_gb`.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Annotated[int | Literal["auto"], _number_or("auto", 1_024)] = "auto"
     nodes: Annotated[Processes, Field(gt=0)] = 1
+    at_once: Annotated[int | Literal["auto"], _number_or("auto", 1_024)] = "auto"
     workers: Processes = 0
     memory_gb: Annotated[NonNegativeFloat, Field(le=10**6)] = 1.0
     compile: bool = False
@@ -220,8 +224,12 @@ def _from_word(weights: Any) -> Any:
 
 
 class Original(Section):
-    """A whole network; `gap` names the node it averages, where it ends in GAP by itself."""
+    """A whole network; `gap` names the node it averages, where it ends in GAP by itself.
 
+    `backbone` is what it is, where its own name does not say that.
+    """
+
+    backbone: str | None = None
     weights: Annotated[Weights, BeforeValidator(_from_word)] = Weights(source="scratch")
     seed: Seed | None = None
     width: Annotated[PositiveFloat, Field(le=16)] = 1.0
@@ -245,6 +253,15 @@ class Model(Surgery):
     """A network made by surgery; `training` overrides keys of the section `finetune`, `seed` the
     study's."""
 
+    seed: Seed | None = None
+    training: Overrides = Overrides()
+
+
+class Control(Section):
+    """A whole network that goes on training as those do that were cut from it, so that they can be
+    compared with a training of the same length; `training` and `seed` as for `Model`."""
+
+    original: str
     seed: Seed | None = None
     training: Overrides = Overrides()
 
@@ -287,6 +304,7 @@ class Params(Section):
 
     study: str
     seed: Seed
+    seeds: Annotated[PositiveInt, Field(le=1_000)] = 1
     machine: Machine
     threads: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
     data: Data
@@ -295,21 +313,33 @@ class Params(Section):
     finetune: Training
     originals: dict[str, Original]
     models: dict[str, Model]
+    controls: dict[str, Control]
     cams: Cams
     boxes: Boxes
     evaluate: Evaluate
 
-    def network(self, name: str) -> Original | Model:
+    @property
+    def networks(self) -> dict[str, Original | Model | Control]:
+        """All declared networks by name, originals first."""
+        return self.originals | self.models | self.controls
+
+    def network(self, name: str) -> Original | Model | Control:
         """The declaration of a network by its name.
 
         Raises:
             UserError: there is none.
         """
-        declared = self.originals | self.models
-        if name not in declared:
-            near = near_matches(name, declared)
+        if name not in self.networks:
+            near = near_matches(name, self.networks)
             raise UserError(f"params.yaml declares no network {name!r}{near}")
-        return declared[name]
+        return self.networks[name]
+
+    def has_cam(self, name: str) -> bool:
+        """Whether a network ends in global pooling, by surgery or by itself."""
+        declared = self.network(name)
+        if isinstance(declared, Control):
+            declared = self.originals.get(declared.original, Original())
+        return isinstance(declared, Model) or declared.gap is not None
 
     def seed_of(self, name: str) -> int:
         """A network's own seed, or the study's."""
@@ -318,7 +348,7 @@ class Params(Section):
 
     def training_of(self, name: str) -> Training:
         """How a network is trained: its section, with the declaration's own overrides."""
-        section = self.finetune if name in self.models else self.training
+        section = self.training if name in self.originals else self.finetune
         return section.model_copy(update=self.network(name).training.model_dump())
 
 
@@ -345,7 +375,7 @@ def load(path: Path) -> Params:
 
 
 def _contradictions(params: Params) -> Iterator[str]:
-    networks = [*params.originals, *params.models]
+    networks = params.networks
     if not re.fullmatch(STUDY_NAME, params.study):
         rule = "use letters and digits, behind the first also spaces, - and ., 100 at most"
         yield f"study: {shown(params.study)} names no study: {rule}"
@@ -353,12 +383,15 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield "models: declare at least one"
     if params.loading.resize < params.loading.size:
         yield "loading.resize: must be at least loading.size, which is cropped from it"
-    for name, model in params.models.items():
-        if name in params.originals:
-            yield f"models.{name}: an original has this name already"
-        if model.backbone not in params.originals:
-            near = near_matches(model.backbone, params.originals)
-            yield f"models.{name}.backbone: no original named {model.backbone!r}{near}"
+    origins = {f"models.{name}": ("backbone", m.backbone) for name, m in params.models.items()}
+    origins |= {f"controls.{n}": ("original", c.original) for n, c in params.controls.items()}
+    for where, (key, original) in origins.items():
+        group, _, name = where.partition(".")
+        if name in params.originals or (group == "controls" and name in params.models):
+            yield f"{where}: another network has this name already"
+        if original not in params.originals:
+            near = near_matches(original, params.originals)
+            yield f"{where}.{key}: no original named {original!r}{near}"
     for name, original in params.originals.items():
         weights = original.weights
         if weights.source == "path" and weights.path is None:
@@ -383,12 +416,11 @@ def _contradictions(params: Params) -> Iterator[str]:
             if name not in networks:
                 yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
     for name in params.cams.ten_crop:
-        if name in params.originals and not params.originals[name].gap:
+        if name in networks and not params.has_cam(name):
             yield f"cams.ten_crop: {name} has no CAM; name networks that end in global pooling"
     if params.boxes.crops == 10:
         for name in networks:
-            has_cam = name in params.models or params.originals[name].gap
-            if has_cam and name not in params.cams.ten_crop:
+            if params.has_cam(name) and name not in params.cams.ten_crop:
                 yield f"boxes.crops: 10 needs the ten crops of {name}; add it to cams.ten_crop"
 
 

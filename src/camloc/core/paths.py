@@ -1,6 +1,6 @@
 """Where the files of a study lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from camloc.core.errors import UserError
@@ -29,14 +29,28 @@ def repository_root() -> Path:
 
 @dataclass(frozen=True)
 class Study:
-    """The files that the stages of one study leave for each other, all under one folder."""
+    """The files that the stages of one study leave for each other, all under one folder.
+
+    What belongs to a network is of its training run `run`, counted from 1.
+    """
 
     folder: Path
+    run: int = 1
 
     @classmethod
     def at(cls, folder: str) -> "Study":
         """The study in a folder, relative to the repository."""
         return cls(repository_root() / folder)
+
+    def evaluated(self, name: str) -> list["Study"]:
+        """The study of each run of a network that has an evaluation."""
+        found = self.evaluation(name).parent.glob("run-[0-9]*")
+        runs = sorted(int(path.name[4:]) for path in found if path.name[4:].isdecimal())
+        return [self.of_run(run) for run in runs]
+
+    def of_run(self, run: int) -> "Study":
+        """The same study, and of its networks another training run."""
+        return replace(self, run=run)
 
     @property
     def pictures(self) -> Path:
@@ -63,23 +77,30 @@ class Study:
 
     def surgery(self, name: str) -> Path:
         """A network as surgery left it, before fine-tuning."""
-        return self.folder / "networks" / name / "surgery.safetensors"
+        return self._of_run("surgery", name) / "network.safetensors"
 
     def weights(self, name: str) -> Path:
         """A trained network."""
-        return self.folder / "networks" / name / "weights.safetensors"
+        return self._of_run("networks", name) / "weights.safetensors"
 
     def history(self, name: str) -> Path:
-        return self.folder / "networks" / name / "history.csv"
+        return self._of_run("networks", name) / "history.csv"
+
+    def histories(self, name: str) -> Path:
+        """The histories of all runs of a network."""
+        return self.folder / "histories" / f"{name}.csv"
 
     def checkpoint(self, name: str) -> Path:
         """Where a training that is not over is kept."""
-        return self.folder / "networks" / name / "checkpoint.pt"
+        return self._of_run("checkpoints", name).with_suffix(".pt")
 
     def predictions(self, name: str) -> Path:
         """Folder of a network's predicted classes and maps."""
-        return self.folder / "predictions" / name
+        return self._of_run("predictions", name)
 
     def evaluation(self, name: str) -> Path:
         """Folder of a network's errors."""
-        return self.folder / "evaluation" / name
+        return self._of_run("evaluation", name)
+
+    def _of_run(self, kind: str, name: str) -> Path:
+        return self.folder / kind / name / f"run-{self.run}"

@@ -67,6 +67,13 @@ class Manifest:
         chosen = self.images[self.images["split"] == name]
         return chosen.sort_values("image", ignore_index=True)
 
+    def with_part(self, split: str, part: int, count: int) -> "Manifest":
+        """The manifest with, of one split, only the images of a part: parts are consecutive, of
+        `count` images each."""
+        kept = self.split(split)["image"].iloc[part * count : (part + 1) * count]
+        chosen = (self.images["split"] != split) | self.images["image"].isin(kept)
+        return dataclasses.replace(self, images=self.images[chosen])
+
     def short_name(self, wnid: str) -> str:
         """The first of a class's names, for titles; empty for a withheld label."""
         return self.classes[wnid].split(",")[0] if wnid in self.classes else ""

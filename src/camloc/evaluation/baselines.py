@@ -15,7 +15,13 @@ from camloc.data.manifest import Manifest
 from camloc.evaluation import wsol
 from camloc.evaluation.errors import GT_KNOWN, score
 from camloc.evaluation.store import Evaluation
-from camloc.evaluation.thresholds import Curves, boxes_on_the_square, over_thresholds, stacked
+from camloc.evaluation.thresholds import (
+    Curves,
+    boxes_on_the_square,
+    over_thresholds,
+    stacked,
+    whole_map,
+)
 
 
 def centre_box(sizes: NDArray) -> NDArray[np.int64]:
@@ -32,22 +38,25 @@ BOXES = {WHOLE: whole_image_box, CENTRE: centre_box}
 
 def baselines(manifest: Manifest, splits: Sequence[str], iou: float) -> Evaluation:
     """The GT-known errors and the WSOL metrics of the image-independent baselines."""
-    images, curves = [], {}
-    for name in splits:
-        split = Split(Path(), manifest, name)  # no network's predictions are read
-        images += _images(split, iou)
-        curves[name] = _curves(split)
+    every = [Split(Path(), manifest, name) for name in splits]  # no network's predictions are read
+    curves = {split.name: _curves(split) for split in every}
+    added = whole_map(curves)
+    images = [table for split in every for table in _images(split, iou, added[split.name])]
     return Evaluation.of(images, wsol=over_thresholds(curves))
 
 
-def _images(split: Split, iou: float) -> Iterator[pd.DataFrame]:
+def _images(split: Split, iou: float, added: dict[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
     labelled = split.images.dropna(subset="wnid", ignore_index=True)
     sizes = labelled[["width", "height"]].to_numpy()
     for name, rule in (BOXES | {GAUSSIAN: gaussian_box}).items():
         predictions = labelled[["image", "wnid"]].assign(rank=1)
         predictions[CORNERS] = rule(sizes)
         errors, outcome = score(split, predictions, iou)
-        table = outcome.merge(errors.filter(items=[GT_KNOWN]), left_on="image", right_index=True)
+        known = errors.filter(items=[GT_KNOWN])
+        if GT_KNOWN in known:  # a rule without a threshold is the same at any
+            known["held_out_gt_known"] = known[GT_KNOWN]
+        table = outcome.merge(known, left_on="image", right_index=True)
+        table = table.merge(added[name], "left", left_on="image", right_index=True)
         yield table.assign(network=None, method=name, split=split.name)
 
 
@@ -56,14 +65,16 @@ def _curves(split: Split) -> dict[str, Curves]:
     pixels are those of the Gaussian."""
     full, square = wsol.score_map(centre_gaussian()), np.array([[wsol.SIDE, wsol.SIDE]])
     pixels = wsol.PixelCounts()
-    for image in split.labels["image"][split.labels["image"].isin(split.masks)]:
+    masked = split.labels["image"][split.labels["image"].isin(split.masks)].tolist()
+    for image in masked:
         pixels.add(wsol.pixel_counts(full, split.masks[image]()))
     levels = {GAUSSIAN: wsol.level_boxes(full)} | {n: box(square) for n, box in BOXES.items()}
-    truth = boxes_on_the_square(split).values()
+    truth = boxes_on_the_square(split)
+    nothing = wsol.PixelCounts()
     return {
         name: Curves(
-            stacked([wsol.box_hits(boxes, own) for own in truth]),
-            pixels if name == GAUSSIAN else wsol.PixelCounts(),
+            stacked([wsol.box_hits(boxes, own) for own in truth.values()]),
+            *((pixels, list(truth), masked) if name == GAUSSIAN else (nothing, list(truth), [])),
         )
         for name, boxes in levels.items()
     }

@@ -6,7 +6,7 @@ import pandas as pd
 from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
 from camloc.evaluation.errors import score
-from camloc.evaluation.intervals import bootstrap
+from camloc.evaluation.estimates import estimate
 
 # What the text of the paper and the released code do differently, one change at a time.
 DEVIATIONS: dict[str, dict] = {
@@ -46,9 +46,9 @@ def choice(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
     """
     row = {}
     for name in errors.filter(like="loc_err"):
-        values = 100 * errors[name]
-        moved = values - 100 * base[name] if name in base else values * np.nan
-        for title, each in ((name, values), (f"{name} change", moved)):
-            low, high = bootstrap(each.to_numpy())
-            row |= {title: float(each.mean()), f"{title} low": low, f"{title} high": high}
+        own = estimate(errors[name])
+        moved = estimate(errors[name] - base[name] if name in base else errors[name] * np.nan)
+        both = ((name, own, own.share_interval), (f"{name} change", moved, moved.interval))
+        for title, each, (low, high) in both:
+            row |= {title: 100 * each.mean, f"{title} low": 100 * low, f"{title} high": 100 * high}
     return row

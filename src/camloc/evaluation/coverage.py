@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 from camloc.boxes.paper import upsample
 from camloc.boxes.predictions import Split
 
-COVERAGE = ["object_cover", "part_cover", "peak_on_own", "peak_on_other"]
+OF_OBJECT = ["object_cover", "object_cover_equal"]
+OF_PARTS = ["part_cover", "part_cover_equal", "top_part_energy"]
+POINTING = ["peak_on_own", "peak_on_other"]
+COVERAGE = [*OF_OBJECT, *OF_PARTS, *POINTING]
 
 
 def coverage(
@@ -20,16 +23,16 @@ def coverage(
         threshold: share of a map's maximum.
 
     Returns:
-        `object_cover` of the map of the image's class where the image has a mask, `part_cover`
-        where that tells parts; `peak_on_own` and `peak_on_other` where it holds boxes of several
-        classes, means over those of them whose maps are stored.
+        `OF_OBJECT` of the map of the image's class where the image has a mask, `OF_PARTS` where
+        that tells parts (see `cover`); `POINTING` where it holds boxes of several classes, means
+        over those of them whose maps are stored.
     """
     masks = split.masks
     true = predictions.loc[predictions["true"] & predictions["image"].isin(masks), "image"]
     covered = {image: cover(maps[i], masks[image](), threshold) for i, image in true.items()}
-    table = pd.DataFrame.from_dict(covered, orient="index", columns=COVERAGE[:2])
+    table = pd.DataFrame.from_dict(covered, orient="index", columns=[*OF_OBJECT, *OF_PARTS])
     if not split.manifest.masks_have_parts:
-        del table["part_cover"]
+        table = table[OF_OBJECT]
     return table.join(_pointing_game(split, predictions, maps), how="outer")
 
 
@@ -60,24 +63,42 @@ def highest_pixel(low: NDArray, width: int, height: int) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def cover(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> tuple[float, float]:
-    """What is above a share of the map's maximum, against the masks of an object and its parts.
+def cover(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> tuple[float, ...]:
+    """How much of an object a map covers.
+
+    A map that lights more of the picture covers more of anything in it. So both shares are also
+    taken where as many of the map's highest pixels are lit as the object has, which is the same
+    area for every map of an image.
 
     Args:
-        low: map (h, w) of the object's class.
+        low: map (h, w).
         mask: (height, width), 0 beside the object, on it the number of the part from 1.
         threshold: share of the maximum, 0 to 1.
 
     Returns:
-        The share of the object's pixels that are above, and the share of its parts of which at
-        least half is. Both 0 where the map has no positive value.
+        The share of the object's pixels that are above the threshold, and of its highest pixels;
+        the share of its parts of which at least half is, of either; and of all that the map holds
+        on the object, above zero, the share on the part that has most. 0 where the map has no
+        positive value.
     """
     full = upsample(low, mask.shape[1], mask.shape[0])
     above = full > max(threshold * full.max(), 0)
+    highest = np.zeros(full.size, dtype=bool)
+    object_size = np.count_nonzero(mask)
+    if object_size and full.max() > 0:
+        highest[np.argpartition(full, full.size - object_size, axis=None)[-object_size:]] = True
+    energy = np.bincount(mask.ravel(), np.maximum(full, 0).ravel(), minlength=2)[1:]
+    first, second = _covered(mask, above), _covered(mask, highest.reshape(full.shape))
+    top = energy.max() / energy.sum() if energy.any() else 0.0
+    return first[0], second[0], first[1], second[1], float(top)
+
+
+def _covered(mask: NDArray[np.uint8], lit: NDArray[np.bool_]) -> tuple[float, float]:
+    """The share of an object's pixels that are lit, and of its parts of which at least half is."""
     sizes = np.bincount(mask.ravel(), minlength=2)[1:]
-    lit = np.bincount(mask[above], minlength=len(sizes) + 1)[1:]
+    inside = np.bincount(mask[lit], minlength=len(sizes) + 1)[1:]
     parts = sizes > 0
     return (
-        lit.sum() / max(sizes.sum(), 1),
-        float(np.mean(lit[parts] >= 0.5 * sizes[parts])) if parts.any() else 0.0,
+        float(inside.sum() / max(sizes.sum(), 1)),
+        float(np.mean(inside[parts] >= 0.5 * sizes[parts])) if parts.any() else 0.0,
     )

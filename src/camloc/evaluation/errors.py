@@ -22,6 +22,12 @@ ERRORS = {  # what they are called
     "loc_err_top5": "top-5 localization error",
     GT_KNOWN: "GT-known localization error",
 }
+# The same by the paper's rule at the threshold that is best on the other split.
+HELD_OUT = {
+    name.replace("loc_err", "held_out"): f"{title} at the held-out threshold"
+    for name, title in ERRORS.items()
+    if name.startswith("loc_err")
+}
 
 
 def outcomes(

@@ -31,24 +31,66 @@ def evaluate(
 ) -> Evaluation:
     """All that is stored of one network on its labelled splits, each held out for the other.
 
-    Curves over all thresholds cost most and do not depend on the rule's own threshold: those of an
-    earlier evaluation are taken where its key, which is not empty, is the same.
+    What is taken over all thresholds costs most and does not depend on the rule's own threshold:
+    that of an earlier evaluation is taken where its key, which is not empty, is the same.
     """
     kept = earlier if earlier and curves_key and earlier.curves_key == curves_key else None
-    images, by_threshold, choices_of = [], [], {}
+    tables: dict[tuple[str, Row], pd.DataFrame] = {}
     curves: dict[str, dict[str, thresholds.Curves]] = {split.name: {} for split in splits}
+    by_threshold: dict[tuple[str, Row], pd.DataFrame] = {}
     for split in splits:
         for row, table, located in _rows(split, network, rule, iou):
-            key = {"network": row.network, "method": row.method, "split": split.name}
-            images.append(table.assign(**key))
+            tables[split.name, row] = table
             if located and not kept:
                 curves[split.name][row.name] = thresholds.curves(split, *located)
-                by_threshold.append(thresholds.by_threshold(split, *located, iou).assign(**key))
-        if split.stored(10).is_dir():
-            choices_of[split.name] = choices(split, rule, iou)
-    wsol = kept.wsol if kept else thresholds.over_thresholds(curves)
-    by_threshold = [kept.thresholds] if kept else by_threshold
-    return Evaluation.of(images, by_threshold, wsol=wsol, choices=choices_of, curves_key=curves_key)
+                by_threshold[split.name, row] = thresholds.by_threshold(split, *located, iou)
+    if kept:
+        added = {key: kept.over_thresholds(*key) for key in tables}
+    else:
+        added = _over_thresholds(splits, rule, iou, curves, by_threshold)
+    images = [
+        _table(table, added[key]).assign(**_key(*key))
+        if key in added
+        else table.assign(**_key(*key))
+        for key, table in tables.items()
+    ]
+    return Evaluation.of(
+        images,
+        [kept.thresholds] if kept else [t.assign(**_key(*k)) for k, t in by_threshold.items()],
+        wsol=kept.wsol if kept else thresholds.over_thresholds(curves),
+        choices={s.name: choices(s, rule, iou) for s in splits if s.stored(10).is_dir()},
+        curves_key=curves_key,
+    )
+
+
+def _key(split: str, row: Row) -> dict:
+    return {"network": row.network, "method": row.method, "split": split}
+
+
+def _over_thresholds(
+    splits: Sequence[Split],
+    rule: Rule,
+    iou: float,
+    curves: dict[str, dict[str, thresholds.Curves]],
+    by_threshold: dict[tuple[str, Row], pd.DataFrame],
+) -> dict[tuple[str, Row], pd.DataFrame]:
+    """`store.OVER_THRESHOLDS` of each split and row that has maps, by image."""
+    added = {}
+    whole = thresholds.whole_map(curves)
+    for split in splits:
+        others = [other.name for other in splits if other.name != split.name]
+        for row in [row for name, row in by_threshold if name == split.name]:
+            found = whole[split.name][row.name]
+            held_out = by_threshold.get((others[0], row)) if others else None
+            best = None if held_out is None else thresholds.best_threshold(held_out)
+            if best is not None:
+                at = rule.changed(rule="largest-component", threshold=best)
+                errors, _ = score(split, split.predictions(row.method, at)[0], iou)
+                errors = errors.filter(like="loc_err")
+                names = errors.columns.str.replace("loc_err", "held_out")
+                found = errors.set_axis(names, axis=1).join(found, how="outer")
+            added[split.name, row] = found
+    return added
 
 
 def _rows(

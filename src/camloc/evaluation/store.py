@@ -1,9 +1,9 @@
 """The files of an evaluation: the one module that knows their names and columns.
 
 - `images.parquet`: one row per row of the tables, split and image (`COLUMNS`): the outcome (see
-  `camloc.evaluation.errors.outcomes`), the errors and the coverage, NaN where there is none, the
-  error type and the size of the object
-- `thresholds.csv`: the error of the paper's rule at other thresholds, with its 95 % interval
+  `camloc.evaluation.errors.outcomes`), the errors, the coverage and what each image adds to scores
+  over all thresholds, NaN where there is none, the error type and the size of the object
+- `thresholds.csv`: the error of the paper's rule at other thresholds, and of how many images
 - `wsol.json`: the WSOL metrics by split and row, and the key of what all curves were made from
 - `choices.parquet`: what each choice of the evaluation changes, by split, where ten crops are
   stored
@@ -14,19 +14,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from camloc.core.rows import Row
 from camloc.evaluation.coverage import COVERAGE
-from camloc.evaluation.errors import ERRORS, GT_KNOWN, percentages
+from camloc.evaluation.errors import ERRORS, GT_KNOWN, HELD_OUT, percentages
+from camloc.evaluation.estimates import of_shares
+from camloc.evaluation.thresholds import WHOLE_MAP
 
 IMAGES = "images.parquet"
 _THRESHOLDS, _WSOL, _CHOICES = "thresholds.csv", "wsol.json", "choices.parquet"
-MEASURES = [*ERRORS, *COVERAGE]
+OVER_THRESHOLDS = [*HELD_OUT, *WHOLE_MAP]  # what does not depend on the rule's own threshold
+MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS]
 OUTCOME = ["wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
 KEY = ["network", "method", "split"]
 COLUMNS = [*KEY, "image", *OUTCOME, *MEASURES, "error_type", "size"]
-CURVE = ["threshold", GT_KNOWN, "low", "high"]
+CURVE = ["threshold", GT_KNOWN, "images"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,14 @@ class Evaluation:
         own = self.images[self.images["split"] == split]
         return {
             row.name: table.set_index("image")[MEASURES].dropna(axis=1, how="all")
-            for row, table in _by_row(own)
+            for row, table in by_row(own)
         }
+
+    def over_thresholds(self, split: str, row: Row) -> pd.DataFrame:
+        """`OVER_THRESHOLDS` of a row, by image."""
+        images = self.images
+        own = (images["split"] == split) & (images["method"] == row.method)
+        return images[own].set_index("image")[OVER_THRESHOLDS]
 
     def percentages(self) -> dict[str, dict[str, dict[str, float]]]:
         """The errors in percent, by split and row."""
@@ -103,38 +113,19 @@ class Evaluation:
         return own.set_index("image")["gt_known_iou"]
 
     def by_threshold(self, split: str) -> dict[str, pd.DataFrame]:
-        """The paper's rule over thresholds (`CURVE`), by row."""
+        """The paper's rule over thresholds (`CURVE`), by row, with its 95 % interval as `low` and
+        `high`."""
         own = self.thresholds[self.thresholds["split"] == split]
-        return {row.name: table[CURVE].reset_index(drop=True) for row, table in _by_row(own)}
+        curves = {row.name: table[CURVE].reset_index(drop=True) for row, table in by_row(own)}
+        for table in curves.values():
+            shares = zip(table[GT_KNOWN] / 100, table["images"], strict=True)
+            ends = [of_shares([share], images).share_interval for share, images in shares]
+            table[["low", "high"]] = 100 * np.array(ends)
+        return curves
 
 
-def values(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
-    """All measures of all evaluations as one tidy table.
-
-    Returns:
-        `row` (its name), `split`, `image`, `measure` (of `MEASURES`) and `value`, a share from 0 to
-        1; all but the last are categories, in the order in which they come up. What is NaN in
-        `Evaluation.images` has no row.
-    """
-    tables = [
-        table.assign(row=row.name)
-        for evaluation in evaluations
-        for row, table in _by_row(evaluation.images)
-    ]
-    table = _joined(tables, ["row", "split", "image", *MEASURES])
-    for column in ("row", "split", "image"):
-        codes, found = pd.factorize(table[column])
-        table[column] = pd.Categorical.from_codes(codes, found)
-    parts = []
-    for code, measure in enumerate(MEASURES):
-        own = table.loc[table[measure].notna(), ["row", "split", "image", measure]]
-        own = own.rename(columns={measure: "value"})
-        own.insert(3, "measure", pd.Categorical.from_codes([code] * len(own), MEASURES))
-        parts.append(own)
-    return pd.concat(parts, ignore_index=True)
-
-
-def _by_row(table: pd.DataFrame) -> Iterator[tuple[Row, pd.DataFrame]]:
+def by_row(table: pd.DataFrame) -> Iterator[tuple[Row, pd.DataFrame]]:
+    """The part of each row of the tables, by `network` and `method`."""
     for (network, method), own in table.groupby(KEY[:2], sort=False, dropna=False):
         yield Row(None if pd.isna(network) else network, method), own
 

@@ -12,25 +12,42 @@ from camloc.boxes.paper import boxes_over_thresholds
 from camloc.boxes.predictions import Split
 from camloc.evaluation import wsol
 from camloc.evaluation.errors import GT_KNOWN
-from camloc.evaluation.intervals import bootstrap
 
+WHOLE_MAP = {  # what they are called
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "pxap_err": "1 − PxAP",
+}
 THRESHOLDS = (np.arange(20) / 20).tolist()  # at which the paper's rule is shown
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Maps over all thresholds: `hits` (images with a box, curves, levels), and the pixels of the
-    images that have masks (see `camloc.evaluation.wsol`)."""
+    """Maps over all thresholds: `hits` (N, curves, levels) of the images with a box, which `boxed`
+    names, and the pixels of those with a mask, `masked` (see `camloc.evaluation.wsol`)."""
 
     hits: NDArray
     pixels: wsol.PixelCounts
+    boxed: list[str]
+    masked: list[str]
+
+    def by_image(self, held_out: "Curves | None") -> pd.DataFrame:
+        """`WHOLE_MAP`, by image: MaxBoxAcc and MaxBoxAccV2 at the levels that are best on the
+        held-out split, and 1 − PxAP; shares, as far as there are any."""
+        columns = {}
+        if held_out is not None and len(held_out.hits) and len(self.hits):
+            at = wsol.hits_at(self.hits, wsol.best_levels(held_out.hits.mean(axis=0)))
+            columns = {name: pd.Series(hits, self.boxed) for name, hits in at.items()}
+        if self.masked and not np.isnan(self.pixels.average_precision()):
+            columns["pxap_err"] = pd.Series(1 - self.pixels.influence() / 100, self.masked)
+        return pd.DataFrame(columns)
 
 
 def by_threshold(
     split: Split, predictions: pd.DataFrame, maps: NDArray, iou_threshold: float
 ) -> pd.DataFrame:
-    """The paper's rule at other thresholds: `threshold`, `loc_err_gt_known` in percent and its 95 %
-    interval, `low` and `high`; no row where that error is not known (see
+    """The paper's rule at other thresholds: `threshold`, `loc_err_gt_known` in percent and of how
+    many `images`; no row where that error is not known (see
     `camloc.evaluation.errors.image_errors`).
 
     Args:
@@ -47,10 +64,15 @@ def by_threshold(
         _, first = np.unique(truth["place"], return_index=True)
         missed = np.maximum.reduceat(overlaps, first, axis=1) < iou_threshold
         rows = [
-            (threshold, 100 * wrong.mean(), *bootstrap(100.0 * wrong))
+            (threshold, 100 * wrong.mean(), len(wrong))
             for threshold, wrong in zip(THRESHOLDS, missed, strict=True)
         ]
-    return pd.DataFrame(rows, columns=["threshold", GT_KNOWN, "low", "high"])
+    return pd.DataFrame(rows, columns=["threshold", GT_KNOWN, "images"])
+
+
+def best_threshold(table: pd.DataFrame) -> float | None:
+    """The threshold at which the paper's rule errs least, by `by_threshold`; None of no row."""
+    return None if table.empty else float(table["threshold"][table[GT_KNOWN].idxmin()])
 
 
 def curves(split: Split, predictions: pd.DataFrame, maps: NDArray) -> Curves:
@@ -70,28 +92,42 @@ def curves(split: Split, predictions: pd.DataFrame, maps: NDArray) -> Curves:
             wsol.pixel_counts(full, masks[image]()) if image in masks else None,
         )
 
-    hits, pixels = [], wsol.PixelCounts()
+    hits, pixels = {}, wsol.PixelCounts()
+    masked = [image for image in true if image in masks]
     with ThreadPoolExecutor() as pool:  # OpenCV and compiled code let other threads run
-        for found, counts in pool.map(look, true.items()):
+        for image, (found, counts) in zip(true, pool.map(look, true.items()), strict=True):
             if found is not None:
-                hits.append(found)
+                hits[image] = found
             if counts is not None:
                 pixels.add(counts)
-    return Curves(stacked(hits), pixels)
+    return Curves(stacked([*hits.values()]), pixels, list(hits), masked)
 
 
 def over_thresholds(found: dict[str, dict[str, Curves]]) -> dict[str, dict[str, dict]]:
-    """`camloc.evaluation.wsol.summary` of every split and row, each split held out for the other.
+    """`camloc.evaluation.wsol.summary` of every split and row.
+
+    Args:
+        found: curves by split and row.
+    """
+    return {
+        split: {row: wsol.summary(own.hits, own.pixels) for row, own in rows.items()}
+        for split, rows in found.items()
+    }
+
+
+def whole_map(found: dict[str, dict[str, Curves]]) -> dict[str, dict[str, pd.DataFrame]]:
+    """`Curves.by_image` of every split and row, each split held out for the other.
 
     Args:
         found: curves by split and row, the same rows in each.
     """
-    scores: dict[str, dict[str, dict]] = {split: {} for split in found}
-    for split, rows in found.items():
-        for row, own in rows.items():
-            others = [found[other][row].hits for other in found if other != split]
-            scores[split][row] = wsol.summary(own.hits, *others[:1], pixels=own.pixels)
-    return scores
+    return {
+        split: {
+            row: own.by_image(next((found[o][row] for o in found if o != split), None))
+            for row, own in rows.items()
+        }
+        for split, rows in found.items()
+    }
 
 
 def boxes_on_the_square(split: Split) -> dict[str, NDArray]:

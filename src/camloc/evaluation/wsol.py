@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from camloc.boxes.geometry import iou
 from camloc.boxes.paper import single_precision
 from camloc.data.masks import BACKGROUND, IGNORED
-from camloc.evaluation.intervals import Resamples, bootstrap, interval
 
 SIDE = 224  # of the square that maps and boxes are brought to
 LEVELS = 255  # of 8 bits; level t keeps what is above t
 IOUS = (0.3, 0.5, 0.7)
 CURVES = ("max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70")
 BINS = 1000  # of the map's values, for PxAP
-BATCH = 256  # images that are resampled at a time
+BATCH = 256  # images that are left out, one by one, at a time
 
 
 def score_map(low: NDArray) -> NDArray[np.float32]:
@@ -102,35 +101,36 @@ def best_levels(hit_rates: NDArray) -> dict[str, int]:
     return dict(zip(CURVES, hit_rates.argmax(axis=1).tolist(), strict=True))
 
 
-def summary(
-    hits: NDArray, held_out: NDArray | None = None, pixels: "PixelCounts | None" = None
-) -> dict:
-    """The scores of a split in percent, with their 95 % intervals under `intervals`.
+def summary(hits: NDArray, pixels: "PixelCounts | None" = None) -> dict:
+    """The scores of a split in percent, tuned on the split itself, and what the levels are.
 
     Args:
-        hits: (N, curves, levels) of the split, and of the held-out one, which may be missing.
+        hits: (N, curves, levels) of the split.
         pixels: of the images that have masks.
 
     Returns:
-        `best`: `accuracies`, tuned on the split itself; `held_out`: the same at the levels that
-        are best on the held-out split; `levels`: the levels of either; `pxap`.
+        `accuracies`, `levels` and `pxap`; nothing where no image has a box.
     """
     if not len(hits):
         return {}
     rates = hits.mean(axis=0)
-    found: dict = {"best": {name: float(value) for name, value in accuracies(rates).items()}}
-    found |= {"levels": {"best": best_levels(rates)}, "intervals": {"best": _tuned(hits)}}
-    if held_out is not None and len(held_out):
-        levels = best_levels(held_out.mean(axis=0))
-        at = {curve: 100.0 * hits[:, i, levels[curve]] for i, curve in enumerate(CURVES)}
-        at["max_box_acc_v2"] = _version_2(at)
-        found["held_out"] = {curve: float(values.mean()) for curve, values in at.items()}
-        found["intervals"]["held_out"] = {c: bootstrap(values) for c, values in at.items()}
-        found["levels"]["held_out"] = levels
+    found: dict = {"levels": best_levels(rates)}
+    found |= {"best": {name: float(value) for name, value in accuracies(rates).items()}}
     if pixels is not None and not np.isnan(pxap := pixels.average_precision()):
         found["pxap"] = pxap
-        found["intervals"]["pxap"] = pixels.interval()
     return found
+
+
+def hits_at(hits: NDArray, levels: dict[str, int]) -> dict[str, NDArray[np.float64]]:
+    """What each image adds to MaxBoxAcc and MaxBoxAccV2, shares (N,), at levels that were chosen on
+    other images.
+
+    Args:
+        hits: (N, curves, levels).
+        levels: of `best_levels`.
+    """
+    at = {curve: hits[:, i, levels[curve]].astype(float) for i, curve in enumerate(CURVES)}
+    return {"max_box_acc": at["max_box_acc"], "max_box_acc_v2": _version_2(at)}
 
 
 def pixel_counts(full: NDArray, mask: NDArray) -> NDArray[np.int64]:
@@ -148,18 +148,16 @@ def pixel_counts(full: NDArray, mask: NDArray) -> NDArray[np.int64]:
 
 
 class PixelCounts:
-    """`pixel_counts` of any number of maps, in memory that does not grow with them."""
+    """`pixel_counts` of any number of maps, 4 KB each."""
 
     def __init__(self) -> None:
         self.counts = np.zeros((2, BINS + 1))  # of objects, of background
-        self._resamples, self._waiting = Resamples(), []
+        self._of_images: list[NDArray[np.uint16]] = []
 
     def add(self, counts: NDArray) -> None:
         """Count one map, by its `pixel_counts`."""
         self.counts += counts
-        self._waiting.append(counts)
-        if len(self._waiting) == BATCH:
-            self._resample()
+        self._of_images.append(counts.astype(np.uint16))  # a map has fewer pixels than that holds
 
     def average_precision(self) -> float:
         """PxAP: area under the precision-recall curve of the pixels, in percent.
@@ -168,35 +166,28 @@ class PixelCounts:
         """
         return float(_average_precision(self.counts)) if self.counts[0].any() else np.nan
 
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of `average_precision` over the images."""
-        if self._waiting:
-            self._resample()
-        drawn = self._resamples.sums
-        return interval(_average_precision(drawn[drawn[:, 0].any(axis=1)]))
-
-    def _resample(self) -> None:
-        self._resamples.add(np.array(self._waiting))
-        self._waiting = []
+    def influence(self) -> NDArray[np.float64]:
+        """What each image adds to `average_precision`, (N,): their mean is that, and they vary as
+        the jackknife has it (B. Efron, *The jackknife, the bootstrap and other resampling plans*,
+        1982), so that it can be compared like a mean over images."""
+        every = self._of_images
+        without = [
+            _average_precision(self.counts - np.array(every[start : start + BATCH]))
+            for start in range(0, len(every), BATCH)
+        ]
+        found = np.concatenate([np.empty(0), *without])
+        return self.average_precision() + (len(found) - 1) * (found.mean() - found)
 
 
 def _gray(full: NDArray) -> NDArray[np.uint8]:
     return (full * 255).astype(np.uint8)
 
 
-def _tuned(hits: NDArray) -> dict[str, tuple[float, float]]:
-    """Intervals of scores that are tuned on the images themselves, in each resample anew."""
-    resamples = Resamples()
-    for start in range(0, len(hits), BATCH):
-        resamples.add(hits[start : start + BATCH])
-    return {name: interval(drawn) for name, drawn in accuracies(resamples.means).items()}
-
-
 def _average_precision(counts: NDArray) -> NDArray:
     """Counts (..., 2, BINS + 1) of pixels of objects and of background, in percent."""
     found, wrong = np.moveaxis(counts[..., ::-1].cumsum(axis=-1), -2, 0)
     precision = found / np.maximum(found + wrong, 1)
-    recall = found / found[..., -1:]
+    recall = found / np.maximum(found[..., -1:], 1)
     return 100 * (precision * np.diff(recall, prepend=0, axis=-1)).sum(axis=-1)
 
 

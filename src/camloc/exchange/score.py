@@ -16,7 +16,7 @@ from camloc.core.progress import progress
 from camloc.data.masks import OBJECT, read_mask
 from camloc.evaluation import wsol
 from camloc.evaluation.errors import GT_KNOWN, image_errors, outcomes, percentages
-from camloc.evaluation.intervals import bootstrap, intervals
+from camloc.evaluation.estimates import estimate
 from camloc.exchange import formats
 
 RANKS = range(1, formats.MOST_PREDICTIONS + 1)
@@ -64,7 +64,7 @@ def score(
         errors = image_errors(outcomes(predicted, labels, boxes), top=RANKS, blacklist=left_out)
         errors = errors.drop(columns=GT_KNOWN, errors="ignore")
         bar.update()
-        spans = intervals(errors)
+        spans = {name: _percent(estimate(errors[name]).share_interval) for name in errors}
         bar.update()
     located = int(errors["loc_err_top1"].notna().sum()) if "loc_err_top1" in errors else 0
     return percentages(errors) | {
@@ -196,12 +196,16 @@ def _map_scores(hits: NDArray, missed: NDArray, pixels: wsol.PixelCounts) -> dic
     """What `score_maps` returns, from `wsol.hits` and the paper's errors of each image."""
     found = wsol.summary(hits, pixels=pixels)
     scores = found["best"] | {GT_KNOWN: float(missed.mean())}
-    spans = found["intervals"]["best"] | {GT_KNOWN: bootstrap(missed)}
+    spans = {GT_KNOWN: _percent(estimate(missed / 100).share_interval)}
     if "pxap" in found:
-        scores["pxap"], spans["pxap"] = found["pxap"], found["intervals"]["pxap"]
-    levels = found["levels"]["best"].items()
-    thresholds = {curve: level / wsol.LEVELS for curve, level in levels}
+        scores["pxap"], spans["pxap"] = found["pxap"], estimate(pixels.influence()).interval
+    thresholds = {curve: level / wsol.LEVELS for curve, level in found["levels"].items()}
     return scores | {"thresholds": thresholds, "intervals": spans, "images": len(hits)}
+
+
+def _percent(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = ends
+    return 100 * low, 100 * high
 
 
 def _map_reader(maps: Path, names: Sequence[str]) -> Callable[[int], NDArray]:

@@ -29,7 +29,7 @@ def check(params: Params) -> None:
         originals = {name: checks.original(name, one) for name, one in params.originals.items()}
         for name, model in params.models.items():
             if (original := originals[model.backbone]) is not None:
-                checks.model(name, model, original, params.originals[model.backbone].width)
+                checks.model(name, model, original, params.originals[model.backbone])
     if checks.problems:
         raise UserError("\n".join(checks.problems))
 
@@ -52,37 +52,39 @@ class _Checks:
         """The network without values; None where it cannot be built."""
         network = None
         with self.of(f"originals.{name}"):
-            backbones.check_name(name)
+            backbone = original.backbone or name
+            backbones.check_name(backbone)
             if original.weights.source == "torchvision":
-                backbones.check_pretrained(name, original.width)
+                backbones.check_pretrained(backbone, original.width)
             with refusing(f"{name} cannot be built", "name another network or width"):
-                network = backbones.whole(name, 2, width=original.width)
-            self.weights(name, original)
+                network = backbones.whole(backbone, 2, width=original.width)
+            self.weights(name, original, backbone)
             self.takes_pictures(name, network)
         if network is not None and original.gap:
             with self.of(f"originals.{name}.gap"):
-                backbones.check_cut(name, original.gap)
+                backbones.check_cut(backbone, original.gap)
                 surgery.uncut(network, original.gap)
         return network
 
-    def weights(self, name: str, original: Original) -> None:
+    def weights(self, name: str, original: Original, backbone: str) -> None:
         """The file that is named, or torchvision's where it is there already."""
         weights, key = original.weights, f"originals.{name}.weights"
         if weights.path is not None:
             with self.of(f"{key}.path"):
                 file = _existing(weights.path, "file")
-                backbones.whole(name, 2, width=original.width, weights=file)
+                backbones.whole(backbone, 2, width=original.width, weights=file)
         if weights.source == "torchvision":
             with self.of(key if weights.folder is None else f"{key}.folder"):
                 folder = weights.folder and _existing(weights.folder, "folder")
-                pretrained.find(backbones.pretrained_url(name), folder)
+                pretrained.find(backbones.pretrained_url(backbone), folder)
 
-    def model(self, name: str, model: Model, original: nn.Module, width: float) -> None:
+    def model(self, name: str, model: Model, network: nn.Module, original: Original) -> None:
         """Its surgery on the original, and that its maps fit on the pictures."""
-        fields = model.model_dump(exclude={"training", "seed"})
+        fields = model.model_dump(exclude={"training", "seed", "backbone"})
+        fields |= {"backbone": original.backbone or model.backbone, "width": original.width}
         with self.of(f"models.{name}.cut"):
             with refusing(f"{name} cannot be built", "give convolutions that fit"):
-                network = surgery.build(**fields, num_classes=2, width=width, weights=original)
+                network = surgery.build(**fields, num_classes=2, weights=network)
             self.takes_pictures(name, network)
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:

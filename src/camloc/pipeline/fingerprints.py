@@ -39,6 +39,7 @@ _PLUMBING = (
     "pipeline.fingerprints",
     "pipeline.launch",
     "pipeline.parameters",
+    "pipeline.runs",
 )
 # Libraries of which another version may give other figures, by the name that is imported: they
 # compute (torch and torchvision networks and crops, OpenCV and Numba maps and boxes), decode
@@ -126,7 +127,7 @@ def _read(path: Path) -> dict:
 
 def fingerprints(root: Path, params: Params) -> Iterator[tuple[str, dict]]:
     """Name and content of each fingerprint of a study: `data`, `train/googlenet-gap`, …"""
-    every = [*params.originals, *params.models]
+    every = [*params.networks]
     networks = {"surgery": [*params.models], "train": every, "maps": every, "evaluate": every}
     for name, stage in STAGES.items():
         code = of_code(stage, root)

@@ -8,10 +8,13 @@ again when a value changes (see `camloc.pipeline.fingerprints`).
 import os
 from typing import Literal, Self
 
+import numpy as np
+
 from camloc.core.params import (
     Batch,
     Boxes,
     Cams,
+    Control,
     Data,
     Evaluate,
     Loading,
@@ -42,14 +45,35 @@ class StageParameters(Section):
     def _of_network(cls, params: Params, network: str) -> dict:
         return {"network": network}
 
+    def of_run(self, run: int) -> Self:
+        """What one training run is given; a field `seed` that trainings start from is its own."""
+        return self.model_copy(update={"seeds": 1})
+
     def deciding(self) -> dict:
         """What the stage's result depends on, as JSON has it."""
         return self.model_dump(mode="json", exclude={"machine"})
 
 
+def seed_of_run(seed: int, run: int) -> int:
+    """Of the first run the study's own seed, so that one run is the study without `seeds`."""
+    return seed if run == 1 else int(np.random.SeedSequence([seed, run]).generate_state(1)[0])
+
+
 class DataParameters(StageParameters):
+    """`draws` is of how many runs the training pictures are drawn."""
+
     seed: Seed
     data: Data
+    draws: int
+
+    @classmethod
+    def of(cls, params: Params, network: str | None = None) -> Self:
+        return cls(seed=params.seed, data=params.data, draws=_draws(params) or 1)
+
+
+def _draws(params: Params) -> int | None:
+    """How many runs learn from training pictures of their own, None where all learn from all."""
+    return params.seeds if getattr(params.data, "seeds", False) else None
 
 
 class CopiesParameters(StageParameters):
@@ -59,7 +83,11 @@ class CopiesParameters(StageParameters):
 class SurgeryParameters(StageParameters):
     network: str
     seed: Seed
+    seeds: int
     declaration: Surgery
+
+    def of_run(self, run: int) -> Self:
+        return self.model_copy(update={"seeds": 1, "seed": seed_of_run(self.seed, run)})
 
     @classmethod
     def _of_network(cls, params: Params, network: str) -> dict:
@@ -69,30 +97,45 @@ class SurgeryParameters(StageParameters):
 
 
 class TrainParameters(StageParameters):
-    """`original` is None for a network that surgery made."""
+    """`original` is None for a network that surgery made and for a control, which goes on from the
+    network that `after` names. `pictures` are those of the train split that one run learns from, a
+    part of its own, None for all."""
 
     network: str
     seed: Seed
+    seeds: int
     threads: int | Literal["auto"]
     original: Original | None
+    after: str | None
+    pictures: int | None
     training: Training
     loading: Loading
     machine: Machine
 
     @classmethod
     def _of_network(cls, params: Params, network: str) -> dict:
-        declared = params.network(network)
-        original = None
-        if not isinstance(declared, Model):  # what is left out stands in the fields beside
-            original = declared.model_copy(update={"seed": None, "training": Overrides()})
-        recipe = {"training": params.training_of(network), "seed": params.seed_of(network)}
-        return {"network": network, "original": original} | recipe
+        declared, original = params.network(network), None
+        if isinstance(declared, Original):  # what is left out stands in the fields beside
+            own = {"seed": None, "training": Overrides(), "backbone": declared.backbone or network}
+            original = declared.model_copy(update=own)
+        return {
+            "network": network,
+            "original": original,
+            "after": declared.original if isinstance(declared, Control) else None,
+            "training": params.training_of(network),
+            "seed": params.seed_of(network),
+            "pictures": params.data.train if _draws(params) else None,
+        }
+
+    def of_run(self, run: int) -> Self:
+        return self.model_copy(update={"seeds": 1, "seed": seed_of_run(self.seed, run)})
 
 
 class MapsParameters(StageParameters):
     """`saliency_cell` is None where no saliency is taken; sides in pixels."""
 
     network: str
+    seeds: int
     threads: int | Literal["auto"]
     top: int | Literal["all"]
     batch: Batch
@@ -116,6 +159,7 @@ class MapsParameters(StageParameters):
 class EvaluateParameters(StageParameters):
     network: str
     seed: Seed
+    seeds: int
     boxes: Boxes
     evaluate: Evaluate
 
@@ -123,8 +167,10 @@ class EvaluateParameters(StageParameters):
 class ReportParameters(StageParameters):
     study: str
     seed: Seed
+    seeds: int
     originals: dict[str, Original]
     models: dict[str, Model]
+    controls: dict[str, Control]
     boxes: Boxes
     evaluate: Evaluate
 

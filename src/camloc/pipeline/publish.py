@@ -19,6 +19,7 @@ from camloc.core.paths import FOLDER, Study
 from camloc.core.rows import Row
 from camloc.evaluation.store import Evaluation
 from camloc.pipeline.fingerprints import of_notebook
+from camloc.pipeline.parameters import seed_of_run
 from camloc.pipeline.schedule import PUBLISHED, TIMES, times_of
 from camloc.report.pages import Chapter, contents, read_chapters
 
@@ -87,9 +88,13 @@ def outcomes(study: Study, params: Params) -> pd.DataFrame:
     """What became of each image of the reported split in each row: `row`, and the columns of
     `camloc.evaluation.store`."""
     split = params.evaluate.split
-    networks = [*params.originals, *params.models]
     images = pd.concat(
-        [Evaluation.load(study.evaluation(name)).images for name in networks], ignore_index=True
+        [
+            Evaluation.load(one.evaluation(name)).images.assign(run=one.run)
+            for name in params.networks
+            for one in study.evaluated(name)
+        ],
+        ignore_index=True,
     )
     own = images[images["split"] == split].drop(columns="split")
     rows = [Row(*key).name for key in zip(own.pop("network"), own.pop("method"), strict=True)]
@@ -102,7 +107,10 @@ def provenance(chapters: list[Chapter], params: Params) -> dict:
     made_by = [chapter.notebook.metadata["camloc"] for chapter in chapters]
     return {
         "study": params.study,
-        "seeds": {name: params.seed_of(name) for name in (*params.originals, *params.models)},
+        "seeds": {
+            name: [seed_of_run(params.seed_of(name), run) for run in range(1, params.seeds + 1)]
+            for name in params.networks
+        },
         "threads": sorted({about["threads"] for about in made_by}),
         "machines": sorted({about["machine"] for about in made_by}),
         "commits": sorted({about["commit"] for about in made_by}),

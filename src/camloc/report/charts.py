@@ -15,20 +15,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from camloc.evaluation.error_types import CORRECT, ERROR_TYPES
 from camloc.evaluation.errors import ERRORS, GT_KNOWN
-from camloc.evaluation.intervals import bootstrap
-from camloc.report.claims import CANNOT_TELL, FAILS, HOLDS, Verdict
+from camloc.evaluation.estimates import estimate
+from camloc.report.claims import CANNOT_TELL, FAILS, HOLDS, ONE_TRAINING, OWN_RULE, Verdict
 from camloc.report.figures import GRID, INK, PALETTE, set_theme
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h", "p"]
 STYLES = ["--", "-.", ":"]
 HATCHES = ["", "//", "..", "xx", "\\\\", "++"]
 PAPER = dict(marker="D", markerfacecolor="none", markeredgecolor=INK, linestyle="none")
+ENDS = ["percent", "low", "high"]
 NO_MAP = "no map could be scored: there are no maps, or no boxes"
 
 
 def errors_of_rows(
     errors: pd.DataFrame,
     titles: Mapping[str, str],
+    runs: Mapping[str, pd.DataFrame] | None = None,
     stated: Mapping[str, Sequence[float]] | None = None,
     lines: Sequence[str] = (),
 ) -> Figure:
@@ -37,6 +39,7 @@ def errors_of_rows(
     Args:
         errors: of `Results.errors`.
         titles: the errors that are shown, and what they are called.
+        runs: of an error each training run's, by row (see `Results.of_runs`), shown as dots.
         stated: the paper's figures of a row, one for each error, shown hollow.
         lines: rows that are shown as lines across, to be compared with.
     """
@@ -50,7 +53,9 @@ def errors_of_rows(
         at = np.arange(len(order)) + 0.18 * (0.5 * (len(titles) - 1) - i)
         own = order[error]
         style = {"fmt": MARKERS[i], "color": f"C{i}", "label": title}
-        panel.errorbar(own["percent"], at, xerr=_whiskers(*own.to_numpy().T), **style)
+        panel.errorbar(own["percent"], at, xerr=_whiskers(*own[ENDS].to_numpy().T), **style)
+        for _, dots in (runs or {}).get(error, pd.DataFrame()).reindex(order.index).items():
+            panel.plot(dots, at, ".", color=f"C{i}", alpha=0.5, markersize=3, zorder=1)
         if stated:
             in_paper = [stated.get(row, [np.nan] * len(titles))[i] for row in order.index]
             panel.plot(in_paper, at, **PAPER, label="in the paper, on ILSVRC")
@@ -72,46 +77,58 @@ def error_types(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def coverage(measures: Mapping[str, pd.DataFrame]) -> Figure:
-    """How many of an object's parts each row's maps cover, against how much of the object; where
-    masks tell no parts, the object alone, a row below the other.
+def coverage(measures: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
+    """How many of an object's parts each row's maps cover, against how much of the object: above
+    the study's threshold, and where all rows light as much of the image; where masks tell no parts,
+    the object alone, a row below the other.
 
     Args:
-        measures: of each row `object_cover` and `part_cover` of each image, where measured.
+        measures: of each row `evaluation.coverage.COVERAGE`, where measured.
     """
-    measured = {row: table for row, table in measures.items() if "object_cover" in table}
-    has_parts = any("part_cover" in table for table in measured.values())
-    figure, panel = _subplots(8, 4.5)
-    for i, (row, table) in enumerate(measured.items()):
-        across, at, reach = 100 * table["object_cover"].dropna(), -i, None
-        if has_parts:
-            up = 100 * table["part_cover"].dropna()
-            at, reach = up.mean(), _whiskers(up.mean(), *bootstrap(up))
-        wide = _whiskers(across.mean(), *bootstrap(across))
-        panel.errorbar(across.mean(), at, xerr=wide, yerr=reach, **_look(i, len(measured), row))
-    panel.set(xlabel="pixels of the object covered (%)", ylabel="parts of the object covered (%)")
-    if measured and not has_parts:
-        panel.set(ylabel="", yticks=[])
-    _finish(panel, len(measured), "no masks to measure by")
+    measured = {row: own for row, own in measures.items() if "object_cover" in own}
+    has_parts = any("part_cover" in own for own in measured.values())
+    figure, axes = _subplots(8, 4.5, 2, sharey=True)
+    panels = {"": "above the threshold", "_equal": "as many pixels lit as the object has"}
+    for panel, (end, title) in zip(axes, panels.items(), strict=True):
+        for i, (row, own) in enumerate(measured.items()):
+            across = estimate(own[f"object_cover{end}"]).scaled(100)
+            at, reach = -i, None
+            if has_parts:
+                up = estimate(own[f"part_cover{end}"]).scaled(100)
+                at, reach = up.mean, _whiskers(up.mean, *up.interval)
+            wide = _whiskers(across.mean, *across.interval)
+            panel.errorbar(across.mean, at, xerr=wide, yerr=reach, **_look(i, len(measured), row))
+        panel.set(xlabel=f"pixels of the object (%),\n{title}")
+        if measured and not has_parts:
+            panel.set(yticks=[])
+    axes[0].set_ylabel("parts of the object (%)" if has_parts else "")
+    _finish(axes[0], len(measured), "no masks to measure by", figure=figure)
     return figure
 
 
 def claims(verdicts: Sequence[Verdict]) -> Figure:
-    """Every comparison's effect with its interval, and in grey where its claim puts it."""
-    known = [(v.claim.number, effect) for v in verdicts for effect in v.effects if effect.images]
+    """Every comparison's effect with its interval, and in grey where its claim puts it; those of
+    localization by the study's own rule."""
+    known = [
+        (verdict.claim.number, effect)
+        for verdict in verdicts
+        for effect in verdict.effects
+        if effect.found.images and effect.comparison.by in ("", OWN_RULE)
+    ]
     figure, panel = _subplots(9, 0.3 * len(known) + 1.2)
-    reach = 1.08 * max([1.0, *(abs(end) for _, e in known for end in (e.low, e.high))])
+    reach = 1.08 * max([1.0, *(abs(end) for _, e in known for end in e.found.interval)])
     looks = {HOLDS: ("C0", "o"), FAILS: ("C3", "X"), CANNOT_TELL: ("C7", "s")}
+    looks[ONE_TRAINING] = ("C7", "D")
     for y, (_, effect) in enumerate(known):
         bounds = effect.comparison.least, effect.comparison.most
         least, most = np.clip(bounds, -reach, reach)
         panel.barh(y, most - least, left=least, height=0.8, color=GRID, alpha=0.5, linewidth=0)
         colour, marker = looks[effect.verdict]
-        ends = _whiskers(effect.mean, effect.low, effect.high)
+        ends = _whiskers(effect.found.mean, *effect.found.interval)
         style = {"fmt": marker, "color": colour, "label": effect.verdict}
-        panel.errorbar(effect.mean, y, xerr=ends, **style)
+        panel.errorbar(effect.found.mean, y, xerr=ends, **style)
     panel.axvline(0, color=INK, linewidth=0.8)
-    names = [f"{number}. {effect.comparison.what}" for number, effect in known]
+    names = [f"{number}. {effect.comparison.title}" for number, effect in known]
     panel.set_yticks(range(len(known)), names, fontsize=8)
     panel.set_xscale("symlog", linthresh=10)  # most differ little, a few much
     panel.set(xlabel="difference (points; beyond 10 on a logarithmic scale)", xlim=(-reach, reach))
@@ -172,7 +189,7 @@ def by_resolution(
     """
     figure, axes = _subplots(4.5 * len(measures), 4, len(measures))
     for panel, measure in zip(axes, measures, strict=True):
-        known = errors[measure].reindex(sides).dropna()
+        known = errors[measure][ENDS].reindex(sides).dropna()
         for i, (row, own) in enumerate(known.iterrows()):
             aside = sides[row] + 0.12 * (i - len(known) / 2)  # rows of one resolution side by side
             panel.errorbar(aside, own["percent"], yerr=_whiskers(*own), **_look(i, len(known), row))
@@ -222,14 +239,22 @@ def _stack(panel: Axes, table: pd.DataFrame) -> None:
     panel.grid(axis="y", visible=False)
 
 
-def _finish(panel: Axes, shown: int, nothing: str, columns: int = 4) -> None:
-    """A legend above the panel, each name once; where nothing is shown, a word that says so."""
+def _finish(
+    panel: Axes, shown: int, nothing: str, columns: int = 4, figure: Figure | None = None
+) -> None:
+    """A legend above the panel, or above the whole figure, each name once; where nothing is shown, a
+    word that says so."""
     if not shown:
         panel.text(0.5, 0.5, nothing, ha="center", va="center", transform=panel.transAxes)
     named = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
     if named:
         above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-        panel.legend(named.values(), named, ncols=columns, fontsize=8, **above)
+        if figure:
+            figure.legend(
+                named.values(), named, ncols=columns, fontsize=8, loc="outside upper center"
+            )
+        else:
+            panel.legend(named.values(), named, ncols=columns, fontsize=8, **above)
 
 
 def _whiskers(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray:

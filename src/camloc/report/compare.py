@@ -1,6 +1,7 @@
 """Two revisions of a study side by side: what was changed, and what it did to the errors."""
 
 import json
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from camloc.core.surroundings import check_remote, told
 from camloc.core.trees import flat, read_tree, shown
 from camloc.evaluation import store
 from camloc.evaluation.errors import ERRORS
-from camloc.evaluation.intervals import bootstrap, interval, resampled_means
+from camloc.evaluation.estimates import estimate
 from camloc.report import formatting
 from camloc.report.formatting import NONE
+from camloc.report.results import Measures, tables_of
 
 WORKSPACE = "workspace"
 MISSING = (FileNotFoundError, DvcException, DataIndexError)  # what is not in the cache raises
@@ -38,7 +40,7 @@ class Revision:
     name: str
     params: dict
     rows: dict[str, dict[str, float]]
-    images: dict[str, pd.DataFrame]
+    images: dict[str, Measures]
     data: str | None
 
 
@@ -79,12 +81,23 @@ def _cached(files: DVCFileSystem, params: dict) -> tuple[dict, str | None]:
     fingerprint, images = None, {}
     with suppress(*MISSING):
         fingerprint = f"{split} of {files.read_text('data/manifest/dataset.json')}"
-    for name in {**originals, **models}:
-        path = (Study(Path(FOLDER)).evaluation(str(name)) / store.IMAGES).as_posix()
-        damaged = refusing(f"{path} is damaged, here or in DVC's cache", "delete it, run again")
-        with suppress(*MISSING), files.open(path) as file, damaged:
-            images |= store.Evaluation.of([pd.read_parquet(file)], wsol={}).measures(split)
+    for name in {**originals, **models, **_section(params, "controls")}:
+        of_runs: dict[int, store.Evaluation] = {}
+        for run in range(1, _runs(params) + 1):
+            folder = Study(Path(FOLDER)).of_run(run).evaluation(str(name))
+            path = (folder / store.IMAGES).as_posix()
+            damaged = refusing(f"{path} is damaged, here or in DVC's cache", "delete it, run again")
+            with suppress(*MISSING), files.open(path) as file, damaged:
+                of_runs[run] = store.Evaluation.of([pd.read_parquet(file)], wsol={})
+        for row, table in tables_of(of_runs).get(split, {}).items():
+            images[row.name] = table
     return images, fingerprint
+
+
+def _runs(params: dict) -> int:
+    """How many training runs a params.yaml asks for; one where it says nothing that could be."""
+    seeds = params.get("seeds", 1)
+    return seeds if type(seeds) is int and 0 < seeds <= 1_000 else 1
 
 
 def _section(params: dict, name: str) -> dict:
@@ -116,10 +129,13 @@ def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
         values = [r.rows.get(row, {}).get(error) for r in (a, b)]
         if values == [None, None]:
             continue
-        samples = [r.images.get(row, pd.DataFrame()).get(error) for r in (a, b)]
+        samples = [r.images.get(row, {}).get(error) for r in (a, b)]
         line: dict[str, object] = {}
         for title, value, sample in zip("AB", values, samples, strict=True):
-            span = NONE if sample is None else formatting.interval(*bootstrap(100 * sample))
+            span = NONE
+            if sample is not None:
+                low, high = estimate(sample).share_interval
+                span = formatting.interval(100 * low, 100 * high)
             line |= {title: float("nan") if value is None else value, f"{title} interval": span}
         line["difference"] = line["B"] - line["A"]
         low, high, paired = _spread(*samples, same=a.data == b.data is not None)
@@ -128,15 +144,18 @@ def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
-def _spread(a: pd.Series | None, b: pd.Series | None, same: bool) -> tuple[float, float, str]:
+def _spread(a: pd.DataFrame | None, b: pd.DataFrame | None, same: bool) -> tuple[float, float, str]:
     """The interval of the mean of B − A in points, and how it was taken."""
     if a is None or b is None:
         return float("nan"), float("nan"), NONE
-    if same and set(a.index) == set(b.index):
-        moved = 100 * (b - a)
-        return *bootstrap(moved), f"{moved.count():,}, paired"
-    drawn = resampled_means(100 * b, seed=1) - resampled_means(100 * a, seed=0)
-    return *interval(drawn), f"{a.count():,} and {b.count():,}, not paired"
+    if same and set(a.index) == set(b.index) and len(a.columns) == len(b.columns):
+        moved = estimate(b - a).scaled(100)
+        return *moved.interval, f"{moved.images:,}, paired"
+    both = estimate(a).scaled(100), estimate(b).scaled(100)
+    moved = both[1].mean - both[0].mean
+    reach = 1.96 * math.hypot(*(each.error for each in both))
+    counts = " and ".join(f"{each.images:,}" for each in both)
+    return moved - reach, moved + reach, f"{counts}, not paired"
 
 
 def compare(root: Path, first: str, second: str) -> Path:

@@ -41,9 +41,8 @@ def contents(study: Study, params: Params) -> dict:
 
     manifest = Manifest.load(study.manifest).with_truth(study.truth)
     split = params.evaluate.split
-    folders = {
-        name: study.predictions(name) / split for name in (*params.models, *params.originals)
-    }
+    names = (*params.models, *params.originals, *params.controls)
+    folders = {name: study.predictions(name) / split for name in names}
     rows = [
         (Row(name, method), folder)
         for name, folder in folders.items()

@@ -181,15 +181,17 @@ def draw_localization(
     draw_boxes(panel, box, PREDICTED)
 
 
-def training_curves(history: pd.DataFrame) -> Figure:
-    """Loss and top-1 error by epoch, on the train and val splits."""
+def training_curves(histories: pd.DataFrame) -> Figure:
+    """Loss and top-1 error by epoch, on the train and val splits, of each run."""
     set_theme()
     figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
     measures = {"loss": "cross-entropy", "err_top1": "top-1 error (%)"}
     for panel, (measure, title) in zip(axes, measures.items(), strict=True):
-        for split, style in (("train", "--"), ("val", "-")):
-            values = history[f"{split}_{measure}"]
-            panel.plot(history["epoch"], values, style, marker=".", label=split)
+        for colour, (split, style) in enumerate((("train", "--"), ("val", "-"))):
+            for run, history in histories.groupby("run"):
+                look = {"color": f"C{colour}", "label": split if run == 1 else None}
+                values = history[f"{split}_{measure}"]
+                panel.plot(history["epoch"], values, style, marker=".", **look)
         panel.set(xlabel="epoch", ylabel=title)
         panel.legend()
     return figure

@@ -145,17 +145,16 @@ def _html(cell: NotebookNode) -> str:
 
 def contents(params: Params) -> Iterator[tuple[str, str, str]]:
     """Group, title and stem of each notebook of a study, in the order of reading."""
-    networks = [*params.originals, *params.models]
     yield "The answer", "Report", "05_report"
     yield "Data", "Data", "00_data"
     for name in params.models:
         yield "Surgery", f"Surgery: {name}", f"01_surgery-{name}"
-    for name in networks:
-        title = f"Training of {name}" if name in params.originals else f"Fine-tuning of {name}"
+    for name in params.networks:
+        title = f"Fine-tuning of {name}" if name in params.models else f"Training of {name}"
         yield "Training", title, f"02_finetune-{name}"
-    for name in networks:
+    for name in params.networks:
         yield "Maps", f"Maps of {name}", f"03_cams-{name}"
-    for name in networks:
+    for name in params.networks:
         yield "Evaluation", f"Evaluation of {name}", f"04_evaluate-{name}"
 
 

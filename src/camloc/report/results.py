@@ -5,66 +5,75 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
-from camloc.core.params import Evaluate, Model, Original
+from camloc.core.params import Control, Evaluate, Model, Original
 from camloc.core.paths import Study
 from camloc.core.rows import HEURISTICS, OWN, Row
 from camloc.data.manifest import Manifest
 from camloc.evaluation.baselines import baselines
-from camloc.evaluation.errors import ERRORS, percentages
-from camloc.evaluation.intervals import intervals
-from camloc.evaluation.store import Evaluation, values
+from camloc.evaluation.errors import ERRORS, GT_KNOWN
+from camloc.evaluation.estimates import estimate, of_shares
+from camloc.evaluation.store import MEASURES, Evaluation, by_row
 from camloc.maps import store
 from camloc.report import claims, paper
 from camloc.report.claims import BEST, MAX_POOLED, Verdict
 
-FIGURE = ["percent", "low", "high"]  # an error, and the ends of its 95 % confidence interval
-Networks = Mapping[str, Original | Model]
+# Of an error in percent: the mean, the ends of its 95 % confidence interval, and the standard
+# deviation between training runs.
+FIGURE = ["percent", "low", "high", "deviation"]
+Networks = Mapping[str, Original | Model | Control]
+# Of a row each measure as shares: one row per image, its index, and a column per training run.
+Measures = Mapping[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of a study: one tidy table, and of the reported split what is no figure of an
-    image."""
+    """The results of a study: the measures of every image in every training run, and of the
+    reported split what is no figure of an image."""
 
     manifest: Manifest
     split: str  # the reported one
     networks: Networks
+    seeds: int  # the training runs of each network that were asked for
     rows: dict[str, Row]  # of the reported split, by name
-    values: pd.DataFrame  # of all splits (see `evaluation.store.values`)
-    error_types: pd.DataFrame  # row, image, error_type and size of the object
-    wsol: dict[str, dict]  # of each row `evaluation.wsol.summary`
+    tables: dict[str, dict[str, Measures]]  # by split and row
+    error_types: pd.DataFrame  # row, run, image, error_type and size of the object
+    wsol: dict[str, dict]  # of each row `evaluation.wsol.summary`, means over the runs
     curves: dict[str, pd.DataFrame]  # of each row the paper's rule over thresholds
-    choices: dict[str, pd.DataFrame]  # of each network `evaluation.choices.choices`
+    choices: dict[str, pd.DataFrame]  # of each network's first run `evaluation.choices.choices`
     sides: dict[str, int]  # of each network the cells a side of its CAMs
 
     @cached_property
-    def _measures(self) -> dict[str, dict[str, pd.DataFrame]]:
-        found: dict[str, dict[str, pd.DataFrame]] = {}
-        for (split, row), own in self.values.groupby(["split", "row"], observed=True):
-            table = own.pivot(index="image", columns="measure", values="value")
-            plain = {"index": table.index.astype(object), "columns": table.columns.astype(object)}
-            found.setdefault(split, {})[row] = pd.DataFrame(table.to_numpy(), **plain)
-        return found
-
-    @cached_property
     def _errors(self) -> dict[str, pd.DataFrame]:
-        return {split: _errors_of(rows) for split, rows in self._measures.items()}
+        return {split: _errors_of(rows) for split, rows in self.tables.items()}
 
     @property
     def splits(self) -> list[str]:
-        return list(self._measures)
+        return list(self.tables)
 
-    def measures(self, split: str | None = None) -> dict[str, pd.DataFrame]:
-        """Of each row of a split, by itself the reported one, its measures as shares: one row per
-        image, its index."""
-        return self._measures.get(split or self.split, {})
+    def measures(self, split: str | None = None) -> dict[str, Measures]:
+        """The measures of each row of a split, by itself the reported one."""
+        return self.tables.get(split or self.split, {})
 
     def errors(self, split: str | None = None) -> pd.DataFrame:
         """The errors of a split, by itself the reported one, in percent, NaN where a row has none:
         by row; columns are pairs of `ERRORS` and `FIGURE`."""
         return self._errors.get(split or self.split, _errors_of({}))
+
+    def of_runs(self, error: str) -> pd.DataFrame:
+        """An error of the reported split in percent, by row and training run."""
+        found = {
+            row: 100 * own[error].mean() for row, own in self.measures().items() if error in own
+        }
+        return pd.DataFrame.from_dict(found, orient="index")
+
+    def runs(self, row: str) -> int:
+        """How many training runs a row has; 0 of the image-independent baselines."""
+        if self.rows[row].network is None:
+            return 0
+        return max((len(table.columns) for table in self.measures()[row].values()), default=0)
 
     def images(self, split: str | None = None) -> int:
         """How many images of a split, by itself the reported one, have a label."""
@@ -73,7 +82,7 @@ class Results:
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:
         """The rows of metrics.json: errors in percent of the networks' classes, CAMs and
-        saliency."""
+        saliency, means over the training runs."""
         errors = self.errors().xs("percent", axis=1, level=1)
         return {
             name: errors.loc[name].dropna().to_dict() if name in errors.index else {}
@@ -82,21 +91,9 @@ class Results:
         }
 
     @cached_property
-    def seeds(self) -> dict[str, list[str]]:
-        """Networks that differ in their seed alone, by the name of the first."""
-        return {members[0]: members for members in self.alike("seed")}
-
-    @cached_property
     def verdicts(self) -> list[Verdict]:
-        """On the paper's claims. A network that was trained from several seeds counts by the mean
-        of them."""
-        measures = self.measures()
-        groups = {
-            name: [measures[member] for member in members if member in measures]
-            for name, members in self.seeds.items()
-        }
-        means = {name: sum(found) / len(found) for name, found in groups.items() if found}
-        return claims.verdicts(measures | means, {name: len(groups[name]) for name in means})
+        """On the paper's claims."""
+        return claims.verdicts(self.measures(), self.rows)
 
     def alike(self, but: str) -> list[list[str]]:
         """Networks made by surgery that are declared alike but for one key, two or more
@@ -130,71 +127,146 @@ class Results:
             f"{self.images():,} {self.split} images of {self.manifest.source} "
             f"({classes} {'class' if classes == 1 else 'classes'})"
         )
-        found = self.errors()["loc_err_top1"].dropna()
+        found = self.errors()["loc_err_top1"].dropna(subset="percent")
         if found.empty:
             return f"On {studied}: no row localizes, since there are no boxes or no maps."
         best = found["percent"].idxmin()
-        percent, low, high = found.loc[best]
+        percent, low, high, _ = found.loc[best]
+        runs = self.runs(best)
+        trained = f", {runs} training runs" if runs > 1 else ", one training" if runs else ""
         return (
             f"On {studied}, {paper.TITLES.get(best, best)} localizes best of {len(found)} rows: "
-            f"{percent:.1f} % top-1 localization error (95 % CI {low:.1f} to {high:.1f})."
+            f"{percent:.1f} % top-1 localization error (95 % CI {low:.1f} to {high:.1f}{trained})."
         )
 
 
-def _errors_of(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def figure_of(values: pd.DataFrame) -> list[float]:
+    """`FIGURE` of a measure that is a share, in percent."""
+    found = estimate(values)
+    return [100 * part for part in (found.mean, *found.share_interval, found.deviation)]
+
+
+def _errors_of(rows: Mapping[str, Measures]) -> pd.DataFrame:
     """Errors as `Results.errors` gives them, from each row's measures."""
-    found = {}
-    for row, table in rows.items():
-        errors = table.filter(items=ERRORS)
-        percent, ends = percentages(errors), intervals(errors)
-        found[row] = {
+    found = {
+        row: {
             (error, part): figure
-            for error in errors
-            for part, figure in zip(FIGURE, (percent[error], *ends[error]), strict=True)
+            for error in ERRORS
+            if error in own
+            for part, figure in zip(FIGURE, figure_of(own[error]), strict=True)
         }
+        for row, own in rows.items()
+    }
+    found = {row: figures for row, figures in found.items() if figures}
     columns = pd.MultiIndex.from_product([ERRORS, FIGURE])
     table = pd.DataFrame(list(found.values()), index=list(found))
     return table.reindex(columns=columns).astype(float).rename_axis("row")
 
 
-def collect(study: Study, networks: Networks, evaluate: Evaluate) -> Results:
+def collect(study: Study, networks: Networks, evaluate: Evaluate, seeds: int = 1) -> Results:
     """What the evaluations of the networks left, and the image-independent baselines.
 
     Networks that were not evaluated, and a split without labels, have no rows.
 
     Args:
         networks: originals first.
+        seeds: how many training runs were asked for.
     """
     manifest, split = Manifest.load(study.manifest).with_truth(study.truth), evaluate.split
     own = {
-        name: Evaluation.load(study.evaluation(name))
+        name: {one.run: Evaluation.load(one.evaluation(name)) for one in study.evaluated(name)}
         for name in networks
-        if study.evaluation(name).is_dir()
     }
-    splits = dict.fromkeys([split, *(s for e in own.values() for s in e.images["split"].unique())])
-    every = [*own.values(), baselines(manifest, list(splits), evaluate.iou)]
-    images = pd.concat([each.images for each in every], ignore_index=True)
-    reported, key = images[images["split"] == split], ["network", "method"]
-    pairs = reported[key].drop_duplicates()
-    rows = [
-        Row(None if pd.isna(network) else network, method)
-        for network, method in pairs.itertuples(index=False)
-    ]
-    named = reported.merge(pairs.assign(row=[row.name for row in rows]), "left", key)
-    columns = ["row", "image", "error_type", "size"]
+    every = [found for runs in own.values() for found in runs.values()]
+    splits = dict.fromkeys([split, *(s for e in every for s in e.images["split"].unique())])
+    fixed = {1: baselines(manifest, list(splits), evaluate.iou)}
+    tables: dict[str, dict[str, Measures]] = {}
+    rows: dict[str, Row] = {}
+    for runs in (*own.values(), fixed):
+        for name, found in tables_of(runs).items():
+            tables.setdefault(name, {}).update({row.name: table for row, table in found.items()})
+            rows |= {row.name: row for row in found if name == split}
     return Results(
         manifest=manifest,
         split=split,
         networks=networks,
-        rows={row.name: row for row in rows},
-        values=values(every),
-        error_types=named.dropna(subset="error_type")[columns],
-        wsol={row: scores for each in every for row, scores in each.wsol.get(split, {}).items()},
-        curves={row: curve for each in every for row, curve in each.by_threshold(split).items()},
-        choices={name: each.choices[split] for name, each in own.items() if split in each.choices},
+        seeds=seeds,
+        rows=rows,
+        tables=tables,
+        error_types=_error_types([*own.values()], split),
+        wsol={k: v for runs in (*own.values(), fixed) for k, v in _wsol(runs, split).items()},
+        curves={k: v for runs in own.values() for k, v in _curves(runs, split).items()},
+        choices={
+            name: first.choices[split]
+            for name, runs in own.items()
+            if split in (first := next(iter(runs.values()), fixed[1])).choices
+        },
         sides={
             name: maps.shape[-1]
-            for name in own
-            if (maps := store.read_maps(study.predictions(name) / split, OWN)) is not None
+            for name, runs in own.items()
+            for run in list(runs)[:1]
+            if (maps := store.read_maps(study.of_run(run).predictions(name) / split, OWN))
+            is not None
         },
     )
+
+
+def tables_of(runs: Mapping[int, Evaluation]) -> dict[str, dict[Row, Measures]]:
+    """The measures of the rows of one network, by split, from the evaluations of its runs."""
+    parts: dict[tuple[str, Row], dict[int, pd.DataFrame]] = {}
+    for run, found in runs.items():
+        for row, table in by_row(found.images):
+            for split, images in table.groupby("split", sort=False):
+                parts.setdefault((split, row), {})[run] = images.set_index("image")[MEASURES]
+    tables: dict[str, dict[Row, Measures]] = {}
+    for (split, row), of_runs in parts.items():
+        measured = [m for m in MEASURES if any(t[m].notna().any() for t in of_runs.values())]
+        tables.setdefault(split, {})[row] = {
+            measure: pd.DataFrame(
+                {run: table[measure].astype(np.float32) for run, table in of_runs.items()}
+            )
+            for measure in measured
+        }
+    return tables
+
+
+def _error_types(every: list[Mapping[int, Evaluation]], split: str) -> pd.DataFrame:
+    columns = ["row", "run", "image", "error_type", "size"]
+    parts = [
+        images[(images["split"] == split) & images["error_type"].notna()].assign(
+            row=row.name, run=run
+        )[columns]
+        for runs in every
+        for run, found in runs.items()
+        for row, images in by_row(found.images)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _wsol(runs: Mapping[int, Evaluation], split: str) -> dict[str, dict]:
+    """Of each row the mean over the runs of what was tuned on the split itself."""
+    of_runs = [found.wsol.get(split, {}) for found in runs.values()]
+    return {
+        row: pd.DataFrame([found[row]["best"] for found in of_runs if found.get(row)])
+        .mean()
+        .to_dict()
+        for row in dict.fromkeys(row for found in of_runs for row in found)
+    }
+
+
+def _curves(runs: Mapping[int, Evaluation], split: str) -> dict[str, pd.DataFrame]:
+    """Of each row the error by threshold with its interval, over the runs."""
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for found in runs.values():
+        for row, table in found.by_threshold(split).items():
+            parts.setdefault(row, []).append(table)
+    curves = {}
+    for row, tables in parts.items():
+        of_runs = np.array([table[GT_KNOWN] for table in tables]) / 100  # (runs, thresholds)
+        images = int(tables[0]["images"].min())
+        found = [of_shares(shares, images) for shares in of_runs.T]
+        lines = [[100 * each.mean, *(100 * end for end in each.share_interval)] for each in found]
+        curves[row] = tables[0][["threshold"]].join(
+            pd.DataFrame(lines, columns=[GT_KNOWN, "low", "high"])
+        )
+    return curves

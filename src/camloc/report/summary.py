@@ -6,7 +6,7 @@ from pathlib import Path
 from camloc.core.files import replacing, replacing_file
 from camloc.data.manifest import SPLITS
 from camloc.report import tables
-from camloc.report.claims import RULE
+from camloc.report.claims import RULE, headline
 from camloc.report.formatting import filled, markdown
 from camloc.report.results import Results
 
@@ -35,4 +35,28 @@ def summary(results: Results, title: str) -> str:
     counts = results.manifest.images["split"].value_counts()
     pictures = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if split in counts)
     values = {"title": title, "pictures": pictures, "tables": tables, "markdown": markdown}
-    return filled("summary.md.j2", results=results, rule=RULE, **values)
+    values |= {
+        "rule": RULE,
+        "headline": headline(results.verdicts),
+        "trainings": trainings(results),
+    }
+    return filled("summary.md.j2", results=results, **values)
+
+
+def trainings(results: Results) -> str:
+    """How many training runs the figures are means over, and what their intervals cover."""
+    counts = {results.runs(row) for row in results.rows} - {0}
+    if counts <= {1}:
+        text = "Each network was trained once. In brackets: the 95 % confidence interval over the "
+        text += "images of the split, which does not cover how another training would differ."
+    else:
+        told = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))
+        text = (
+            f"Figures are means over {told} training runs of each network. In brackets: the 95 % "
+        )
+        text += "confidence interval over images and training runs; *between runs*: the standard "
+        text += "deviation of one run's figure."
+    missing = results.seeds - min(counts, default=results.seeds)
+    if missing > 0:
+        text += f" {results.seeds} runs were asked for; of some networks {missing} failed."
+    return text

@@ -10,11 +10,12 @@ from camloc.core.rows import Row
 from camloc.evaluation.choices import choice
 from camloc.evaluation.error_types import ERROR_TYPES, SIZES
 from camloc.evaluation.errors import ERRORS, GT_KNOWN
-from camloc.evaluation.intervals import bootstrap
+from camloc.evaluation.estimates import estimate
+from camloc.evaluation.thresholds import WHOLE_MAP
 from camloc.report import paper
-from camloc.report.claims import RULE, Comparison, Effect, Verdict, effect
+from camloc.report.claims import RULE, Comparison, Effect, Verdict, effect, headline
 from camloc.report.formatting import filled, interval, signed
-from camloc.report.results import Results
+from camloc.report.results import FIGURE, Results, figure_of
 
 SHORT = {
     "cls_err_top1": "top-1",
@@ -61,7 +62,7 @@ def table_3(results: Results) -> pd.DataFrame:
 
 def baselines(results: Results) -> pd.DataFrame:
     """GT-known localization error of every row that has one, best first."""
-    known, table = results.errors()[GT_KNOWN].dropna(), pd.DataFrame()
+    known, table = results.errors()[GT_KNOWN].dropna(subset="percent"), pd.DataFrame()
     _add(table, "GT-known", known.sort_values("percent", kind="stable"))
     return _with_images(table, table, results.images())
 
@@ -87,28 +88,29 @@ def differences(results: Results, pairs: Sequence[tuple[str, str]] = tuple(PAIRS
         if {first, second} <= measures.keys():
             lines[f"{first} − {second}"] = line = {}
             for name in ("loc_err_top1", GT_KNOWN):
-                both = Comparison("", ((first, name), (second, name)))
-                found = effect(both, measures, {})
-                line[f"{SHORT[name]} difference"] = found.mean
-                line[f"{SHORT[name]} interval"] = signed(found.low, found.high)
-                line["images"] = found.images
+                found = effect(Comparison(((first, name), (second, name))), measures, results.rows)
+                line[f"{SHORT[name]} difference"] = found.found.mean
+                line[f"{SHORT[name]} interval"] = signed(*found.found.interval)
+                line |= {"images": found.found.images, "runs": found.found.runs}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("rows")
 
 
 def wsol(results: Results) -> pd.DataFrame:
-    """The WSOL metrics in percent: at the held-out split's level, and tuned on this one."""
-    lines: dict[str, dict] = {}
-    for row, scores in results.wsol.items():
-        if not scores:
+    """The WSOL metrics in percent: at the held-out split's level, and tuned on this one, which
+    gives them no interval."""
+    measures, lines = results.measures(), {}
+    for row, tuned in results.wsol.items():
+        if not tuned:
             continue
         lines[row] = line = {}
-        for which, end in (("held_out", ""), ("best", ", tuned here")):
-            for metric, title in (("max_box_acc", "MaxBoxAcc"), ("max_box_acc_v2", "MaxBoxAccV2")):
-                line[title + end] = scores.get(which, {}).get(metric, np.nan)
-                ends = scores["intervals"].get(which, {}).get(metric, (np.nan, np.nan))
-                line[f"{title}{end} interval"] = interval(*ends)
-        line["PxAP"] = scores.get("pxap", np.nan)
-        line["PxAP interval"] = interval(*scores["intervals"].get("pxap", (np.nan, np.nan)))
+        for metric, title in list(WHOLE_MAP.items())[:2]:
+            found = estimate(measures[row].get(metric, []))
+            line[title] = 100 * found.mean
+            line[f"{title} interval"] = interval(*(100 * end for end in found.interval))
+            line[f"{title}, tuned here"] = tuned.get(metric, np.nan)
+        found = estimate(1 - measures[row]["pxap_err"] if "pxap_err" in measures[row] else [])
+        line["PxAP"] = 100 * found.mean
+        line["PxAP interval"] = interval(*(100 * end for end in found.interval))
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
@@ -133,9 +135,12 @@ def _shares(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for name, part in parts.items():
         line: dict[str, object] = {}
         for kind in ERROR_TYPES:
-            ends = 100.0 * (part["error_type"] == kind).to_numpy()
-            line |= {kind: float(ends.mean()), f"{kind} interval": interval(*bootstrap(ends))}
-        lines[name] = line | {"images": len(part)}
+            ends = part.assign(own=part["error_type"] == kind).pivot(
+                index="image", columns="run", values="own"
+            )
+            percent, low, high, _ = figure_of(ends.astype(float))
+            line |= {kind: percent, f"{kind} interval": interval(low, high)}
+        lines[name] = line | {"images": part["image"].nunique()}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
@@ -147,7 +152,10 @@ def choices(results: Results) -> dict[str, pd.DataFrame]:
         others = [o for members in results.alike("groups") if name in members for o in members]
         trained = {
             f"{results.networks[other].groups} groups (`{other}`)": choice(
-                measures[other], measures[name]
+                *(
+                    pd.DataFrame({error: own[error].iloc[:, 0] for error in ERRORS if error in own})
+                    for own in (measures[other], measures[name])
+                )
             )
             for other in others
             if other != name and other in measures
@@ -165,41 +173,35 @@ def _changes(changes: pd.DataFrame) -> pd.DataFrame:
         ):
             if column in changes:
                 ends = changes[[column, f"{column} low", f"{column} high"]]
-                _add(table, title, ends.set_axis(["percent", "low", "high"], axis=1), text)
+                _add(table, title, ends.set_axis(FIGURE[:3], axis=1), text)
     return table
-
-
-def over_seeds(results: Results) -> pd.DataFrame:
-    """Mean and standard deviation of each error over networks that differ in their seed alone."""
-    percent, lines = results.errors().xs("percent", axis=1, level=1), {}
-    for name, members in results.seeds.items():
-        table = percent[percent.index.isin(members)].dropna(axis=1, how="all")
-        line: dict[str, object] = {"seeds": len(table)}
-        for error in table:
-            line[f"{error} mean"] = table[error].mean()
-            line[f"{error} deviation"] = table[error].std()
-        lines[name] = line
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
 def verdicts(found: Sequence[Verdict]) -> HTML:
     """The claims as a list: verdict, the comparisons behind it, and a link to the figure."""
-    helpers = {"signed": signed, "bounds": _bounds, "rule": RULE}
+    helpers = {"signed": signed, "bounds": _bounds, "rule": RULE, "headline": headline(found)}
     return HTML(filled("verdicts.html.j2", verdicts=found, **helpers))
 
 
 def claims(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """The comparisons that decide the claims: effects in points, and where a claim puts them."""
+    """The comparisons that decide the claims: effects in points, where a claim puts them, their
+    standard errors from images and from training runs, the smallest difference that could have been
+    shown, and what would settle what cannot be told."""
     lines = [
         {
             "claim": str(verdict.claim.number),
-            "comparison": effect.comparison.what,
-            "difference": effect.mean,
-            "interval": signed(effect.low, effect.high),
+            "by": effect.comparison.by,
+            "comparison": effect.comparison.title,
+            "difference": effect.found.mean,
+            "interval": signed(*effect.found.interval),
             "claimed": _bounds(effect),
-            "images": effect.images,
-            "seeds": effect.seeds if effect.images else 0,
+            "error from images": effect.found.of_images,
+            "from runs": effect.found.of_runs if effect.found.runs > 1 else np.nan,
+            "could show": effect.found.detectable,
+            "images": effect.found.images,
+            "runs": effect.found.runs,
             "verdict": effect.verdict,
+            "to settle": effect.to_settle,
         }
         for verdict in verdicts
         for effect in verdict.effects
@@ -236,10 +238,13 @@ def _add(
     figures: pd.DataFrame,
     text: Callable[[float, float], str] = interval,
 ) -> None:
-    """Add a figure and its interval as two columns; `figures` are `percent`, `low` and `high`."""
+    """Add a figure and its interval as two columns, and the deviation between training runs, where
+    there are several, as a third; `figures` are `FIGURE`."""
     table[title] = figures["percent"]
     ends = zip(figures["low"], figures["high"], strict=True)
     table[f"{title} interval"] = [text(low, high) for low, high in ends]
+    if "deviation" in figures and figures["deviation"].notna().any():
+        table[f"{title} between runs"] = figures["deviation"]
 
 
 def _with_images(table: pd.DataFrame, measured: pd.DataFrame, images: int) -> pd.DataFrame:

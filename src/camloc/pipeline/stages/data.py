@@ -15,7 +15,7 @@ def run(study: Study, given: DataParameters) -> Manifest:
     Returns:
         The manifest without withheld labels.
     """
-    manifest, hidden = _read_source(study, given.data, given.seed)
+    manifest, hidden = _read_source(study, given.data, given.seed, given.draws)
     manifest = manifest.validate()
     labels, boxes, masks = manifest.images.iloc[:0], manifest.boxes.iloc[:0], None
     if hidden:
@@ -28,10 +28,10 @@ def run(study: Study, given: DataParameters) -> Manifest:
     return manifest
 
 
-def _read_source(study: Study, data: Data, seed: int) -> tuple[Manifest, str | None]:
+def _read_source(study: Study, data: Data, seed: int, draws: int) -> tuple[Manifest, str | None]:
     """A source's manifest, and the split whose labels stay unseen until scoring."""
     if data.source == "shapes":
-        counts = data.model_dump(exclude={"source"})
+        counts = {"train": draws * data.train, "val": data.val, "test": data.test}
         return shapes.generate(study.pictures, **counts, seed=seed), "test"
     study.pictures.mkdir(parents=True, exist_ok=True)
     if data.source == "ilsvrc":

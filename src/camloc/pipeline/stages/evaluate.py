@@ -15,12 +15,30 @@ from camloc.evaluation.rows import evaluate
 from camloc.evaluation.store import Evaluation
 from camloc.exchange.submit import submit
 from camloc.maps import store
-from camloc.pipeline import fingerprints
+from camloc.pipeline import fingerprints, runs
 from camloc.pipeline.parameters import EvaluateParameters
 
 
 def run(study: Study, given: EvaluateParameters) -> Evaluation:
-    """Write what became of each image in each row of a network (see `camloc.evaluation.store`).
+    """Write what became of each image in each row of a network, run by run (see
+    `camloc.evaluation.store`).
+
+    Returns:
+        That of the first run.
+    """
+    first, *_ = runs.each(
+        work,
+        study,
+        given,
+        left=lambda one: one.evaluation(given.network),
+        goes_on_from=lambda one: [one.predictions(given.network)],
+        reads=[study.manifest, study.truth],
+    )
+    return Evaluation.load(first.evaluation(given.network))
+
+
+def work(study: Study, given: EvaluateParameters) -> None:
+    """The evaluation of one run.
 
     A split whose labels are withheld also gets what a server that holds them would be sent:
     `<split>-submission.txt` and `.csv` (see `camloc.exchange.formats`), `<split>-images.txt` and
@@ -43,7 +61,6 @@ def run(study: Study, given: EvaluateParameters) -> Evaluation:
                 figures = errors.get(split.name, {}).get(name) if iou == 0.5 else None
                 submit(split, rule, folder, figures)
         found.save(folder)
-    return found
 
 
 def finding(evaluation: Evaluation, split: str) -> str:

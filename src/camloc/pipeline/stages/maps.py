@@ -16,19 +16,31 @@ from camloc.data.manifest import Manifest
 from camloc.maps import store
 from camloc.maps.predict import write_predictions
 from camloc.networks import files
-from camloc.pipeline import launch
+from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import MapsParameters
 from camloc.training.precision import choose_device
 
 
 def run(study: Study, given: MapsParameters) -> None:
-    """Write the predictions and maps of a network on each evaluated split, on as many devices as
-    asked for."""
+    """Write the predictions and maps of each run of a network on each evaluated split, on as many
+    devices as asked for."""
+    runs.each(
+        map_run,
+        study,
+        given,
+        left=lambda one: one.predictions(given.network),
+        goes_on_from=lambda one: [one.weights(given.network)],
+        reads=[study.manifest, study.pictures, study.copies],
+    )
+
+
+def map_run(study: Study, given: MapsParameters) -> None:
+    """One run, on as many devices as asked for."""
     launch.run(work, study, given)
 
 
 def work(study: Study, given: MapsParameters) -> None:
-    """What one process does in `run`: a part of each split; the first puts them together.
+    """What one process does in `map_run`: a part of each split; the first puts them together.
 
     Raises:
         UserError: a picture cannot be read, the disk is full, or the machines share no folder.

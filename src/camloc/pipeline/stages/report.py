@@ -10,7 +10,8 @@ from camloc.report.results import Results, collect
 
 def run(study: Study, given: ReportParameters, reports: Path) -> Results:
     """Write `metrics.json`, `summary.md` and the curves over thresholds to the folder `reports`."""
-    results = collect(study, given.originals | given.models, given.evaluate)
+    networks = given.originals | given.models | given.controls
+    results = collect(study, networks, given.evaluate, given.seeds)
     (reports / "figures").mkdir(parents=True, exist_ok=True)
     summary.write(results, given.study, reports)
     return results

@@ -44,10 +44,9 @@ def _prepare(study: Study, smoke: params.Params, before: Stage) -> None:
     }
     if before.notebook > "00_data" and not study.manifest.exists():
         _run("data", study, smoke)
-    for network in (*smoke.originals, *smoke.models):
+    for network in smoke.networks:
         for name, left in left_by.items():
-            surgery = name == "surgery"
-            if (surgery and network in smoke.originals) or left(network).exists():
+            if (name == "surgery" and network not in smoke.models) or left(network).exists():
                 continue
             # Surgery itself needs the original that it cuts.
             original = before.notebook == "01_surgery" and network in smoke.originals

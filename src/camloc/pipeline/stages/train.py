@@ -1,7 +1,8 @@
-"""02_finetune: train an original, or what surgery left of one."""
+"""02_finetune: train an original, what surgery left of one, or a control, run by run."""
 
 import hashlib
 import sys
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -14,7 +15,7 @@ from camloc.data import copies
 from camloc.data.loading import evaluation_batches, training_batches
 from camloc.data.manifest import Manifest
 from camloc.networks import backbones, files
-from camloc.pipeline import launch
+from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import TrainParameters
 from camloc.training.checkpoint import Checkpoint, digest
 from camloc.training.loop import fit
@@ -22,26 +23,53 @@ from camloc.training.precision import choose_device, choose_precision
 
 
 def run(study: Study, given: TrainParameters) -> pd.DataFrame:
-    """Train a network on as many devices as asked for, and write its weights and history.
+    """Train a network from each seed on as many devices as asked for, and write its weights and
+    histories.
 
     Returns:
-        The history (see `camloc.training.loop.fit`).
+        The histories (see `camloc.training.loop.fit`), with the column `run` in front.
     """
+    name = given.network
+    made = runs.each(
+        train_run,
+        study,
+        given,
+        left=lambda one: one.weights(name).parent,
+        goes_on_from=lambda one: _start(one, given),
+        reads=[study.manifest, study.pictures, study.copies],
+    )
+    every = {one.run: pd.read_csv(one.history(name)) for one in made}
+    histories = pd.concat(every, names=["run"]).reset_index("run")
+    with replacing_file(study.histories(name)) as new:
+        histories.to_csv(new, index=False)
+    return histories
+
+
+def _start(study: Study, given: TrainParameters) -> list[Path]:
+    """The network file that a training goes on from, if any."""
+    if given.after:
+        return [study.weights(given.after)]
+    return [] if given.original else [study.surgery(given.network)]
+
+
+def train_run(study: Study, given: TrainParameters) -> None:
+    """One run, on as many devices as asked for."""
     launch.run(work, study, given)
     study.checkpoint(given.network).unlink(missing_ok=True)
-    return pd.read_csv(study.history(given.network))
 
 
 def work(study: Study, given: TrainParameters) -> None:
-    """What one process does in `run`; leaves the checkpoint of the end, too."""
+    """What one process does in `train_run`; leaves the checkpoint of the end, too."""
     name, machine, recipe = given.network, given.machine, given.training
     device, share = choose_device(machine.device), processes.share()
     manifest = copies.seen(study, Manifest.load(study.manifest), given.loading)
+    if given.pictures is not None:
+        manifest = manifest.with_part("train", study.run - 1, given.pictures)
     torch.manual_seed(given.seed)
     if given.original is None:
-        network, about = files.load(study.surgery(name))
+        network, about = files.load(*_start(study, given))
     else:
-        network, about = _original(name, given.original, manifest.wnids)
+        network, about = _original(given.original, manifest.wnids)
     made_by = _made_by(network, about, manifest, given, device)
     torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
     options = {"machine": machine, "share": share}
@@ -87,15 +115,15 @@ def _list_unreadable(of_processes: list[list]) -> None:
         sys.stdout.flush()
 
 
-def _original(name: str, original: Original, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
+def _original(original: Original, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
     weights, root = original.weights, repository_root()
     network = backbones.whole(
-        name,
+        original.backbone,
         len(wnids),
         width=original.width,
         dropout=original.dropout,
         weights=weights.source if weights.path is None else root / weights.path,
         folder=None if weights.folder is None else root / weights.folder,
     )
-    kept = original.model_dump(include={"width", "dropout", "gap"})
-    return network, {"original": {"backbone": name} | kept, "surgery": None, "wnids": wnids}
+    kept = original.model_dump(include={"backbone", "width", "dropout", "gap"})
+    return network, {"original": kept, "surgery": None, "wnids": wnids}

@@ -1,0 +1,220 @@
+"""The training runs of a network: each stage does its work for every run, and no run's twice."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from camloc.core.errors import Stopped, UserError
+from camloc.core.paths import Study, repository_root
+from camloc.core.signals import on_signals
+from camloc.pipeline import fingerprints
+from camloc.pipeline.parameters import StageParameters
+
+MADE_BY = "made_by.txt"  # in the folder that a run leaves, when it is whole
+
+Work = Callable[[Study, StageParameters], object]
+Task = tuple[Study, StageParameters]  # what a run's work is given
+
+
+def each(
+    work: Work,
+    study: Study,
+    given: StageParameters,
+    left: Callable[[Study], Path],
+    goes_on_from: Callable[[Study], Sequence[Path]],
+    reads: Sequence[Path] = (),
+) -> list[Study]:
+    """Do `work(study, given)` of each of `given.seeds` training runs of a network.
+
+    A run is not done again where what it left was made by the same code, parameters and files; of
+    runs that are no longer asked for nothing stays. One that fails is told, and the others count.
+
+    Args:
+        work: of a module in `camloc.pipeline.stages`; does one run.
+        left: the folder that a run leaves.
+        goes_on_from: what the same run of the stages before left. A run that lacks it is left out:
+            they told why.
+        reads: files and folders that all runs are made from.
+
+    Returns:
+        The study of each run that is there.
+
+    Raises:
+        UserError: what the first run met, where none came to an end.
+        Stopped: SIGTERM came.
+    """
+    wanted = [study.of_run(run) for run in range(1, given.seeds + 1)]
+    sources = {one.run: goes_on_from(one) for one in wanted}
+    ready = [one for one in wanted if all(path.exists() for path in sources[one.run])]
+    ready = ready or wanted[:1]  # whose work says what is missing
+    _forget_others(left(study).parent, [left(one) for one in ready])
+    tasks, keys = {}, {}
+    for one in ready:
+        own = given.of_run(one.run)
+        keys[one.run] = _key(work, own, [*sources[one.run], *reads])
+        if not _is_made(left(one), keys[one.run]):
+            (left(one) / MADE_BY).unlink(missing_ok=True)
+            tasks[one.run] = one, own
+
+    def done(run: int) -> None:
+        (left(study.of_run(run)) / MADE_BY).write_text(keys[run], encoding="utf-8")
+
+    failed = _do(work, tasks, done, _at_once(given, len(tasks)))
+    if len(failed) == len(ready):
+        raise next(iter(failed.values()))
+    for run, error in failed.items():
+        print(f"run {run} of {given.seeds} failed, the others count: {error}", flush=True)
+        shutil.rmtree(left(study.of_run(run)), ignore_errors=True)
+    return [one for one in ready if one.run not in failed]
+
+
+def _do(work: Work, tasks: dict[int, Task], done: Callable[[int], None], at_once: int) -> dict:
+    """Work on the tasks, in this process where one is done at a time; the errors of those that
+    failed, by run."""
+    if at_once > 1:
+        return _in_processes(work, tasks, done, at_once)
+    failed = {}
+    for run, task in tasks.items():
+        try:
+            work(*task)
+            done(run)
+        except Stopped:
+            raise
+        except UserError as error:
+            failed[run] = error
+    return failed
+
+
+def _at_once(given: StageParameters, tasks: int) -> int:
+    """How many runs go on at the same time."""
+    machine = getattr(given, "machine", None)
+    if machine is None or machine.nodes > 1 or tasks < 2:
+        return 1
+    if machine.at_once != "auto":
+        return min(machine.at_once, tasks)
+    import torch  # stages without a section `machine` do not need it
+
+    devices = torch.cuda.device_count() if machine.device in ("auto", "cuda") else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max(1, devices or cores // torch.get_num_threads()), tasks)
+
+
+def _in_processes(
+    work: Work, tasks: dict[int, Task], done: Callable[[int], None], at_once: int
+) -> dict[int, UserError]:
+    """Each task in a process of its own, on a device of its own where there are several."""
+    import torch
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    threads, devices = torch.get_num_threads(), max(1, torch.cuda.device_count())
+    waiting, working, failed, stop = list(tasks), {}, {}, []
+
+    def end() -> None:
+        stop.append(True)
+        for process, _ in working.values():
+            process.terminate()
+
+    with on_signals(end):
+        while working or (waiting and not stop):
+            while waiting and len(working) < at_once and not stop:
+                run = waiting.pop(0)
+                free = set(range(devices)) - {place for _, place in working.values()}
+                place = min(free, default=run % devices)
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(
+                    target=_alone, args=(work, *tasks[run], threads, place, theirs)
+                )
+                process.start()
+                theirs.close()
+                process.told, working[run] = ours, (process, place)
+            sentinels = {process.sentinel: run for run, (process, _) in working.items()}
+            for sentinel in wait(list(sentinels)):
+                run = sentinels[sentinel]
+                process, _ = working.pop(run)
+                error = _end_of(process, run)
+                if error is None:
+                    done(run)
+                elif isinstance(error, UserError):
+                    failed[run] = error
+                    if isinstance(error, Stopped):
+                        end()
+    if stop:
+        raise next((e for e in failed.values() if isinstance(e, Stopped)), Stopped("stopped"))
+    return failed
+
+
+def _alone(
+    work: Work,
+    study: Study,
+    given: StageParameters,
+    threads: int,
+    place: int,
+    told: Connection,
+) -> None:
+    """One run in this process, on the device of that number; tells what went wrong."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place)
+    alone = given.machine.model_copy(update={"devices": 1})
+    try:
+        work(study, given.model_copy(update={"machine": alone}))
+        told.send(None)
+    except UserError as error:
+        told.send((type(error).__name__, str(error)))
+    except Exception:
+        told.send(("", traceback.format_exc()))
+        raise
+
+
+def _end_of(process: multiprocessing.Process, run: int) -> UserError | None:
+    """What a process that has ended met.
+
+    Raises:
+        RuntimeError: a mistake of ours; has the process's traceback.
+    """
+    process.join()
+    try:
+        told = process.told.recv()
+    except EOFError:
+        return UserError(
+            f"the process of run {run} died (exit code {process.exitcode}); run again to go on"
+        )
+    if told is None:
+        return None
+    kinds = {kind.__name__: kind for kind in (UserError, Stopped)}
+    if told[0] not in kinds:
+        raise RuntimeError(f"run {run} failed:\n{told[1]}")
+    return kinds[told[0]](told[1])
+
+
+def _forget_others(folder: Path, kept: list[Path]) -> None:
+    """Remove what runs left that are not asked for."""
+    for path in set(folder.glob("run-*")) - set(kept):
+        shutil.rmtree(path)
+
+
+def _is_made(folder: Path, key: str) -> bool:
+    made_by = folder / MADE_BY
+    return made_by.is_file() and made_by.read_text(encoding="utf-8") == key
+
+
+def _key(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
+    """A digest of all that a run's result depends on."""
+    stage = fingerprints.STAGES[work.__module__.rpartition(".")[2]]
+    code = fingerprints.of_code(stage, repository_root())
+    hashed = hashlib.sha256(json.dumps([code, given.deciding()], sort_keys=True).encode())
+    for path in reads:
+        files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
+        for file in files:
+            with file.open("rb") as content:
+                hashed.update(hashlib.file_digest(content, "sha256").digest())
+    return hashed.hexdigest()
