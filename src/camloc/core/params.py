@@ -300,13 +300,19 @@ class Evaluate(Section):
 
 
 class Params(Section):
-    """The whole study."""
+    """The whole study.
+
+    Each network is trained `seeds` times. A stage, or each of the runs that go on at once, computes
+    with so many `threads`; where it is to be `portable`, without instructions that some processors
+    have and others do not.
+    """
 
     study: str
     seed: Seed
     seeds: Annotated[PositiveInt, Field(le=1_000)] = 1
     machine: Machine
     threads: Annotated[int | Literal["auto"], _number_or("auto", 1_024)]
+    portable: bool = False
     data: Data
     loading: Loading
     training: Training

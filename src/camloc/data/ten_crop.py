@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 
 def places(side: int, size: int) -> list[tuple[int, int]]:
-    """Top and left of the five crops of `size` in a square of `side` pixels."""
+    """Top and left of the five crops of `size` in a square of `side` pixels; the centre is where
+    the authors' `classify_scene.m` rounds it to."""
     edge = side - size
-    return [(0, 0), (0, edge), (edge, 0), (edge, edge), (edge // 2, edge // 2)]
+    centre = (edge + 1) // 2
+    return [(0, 0), (0, edge), (edge, 0), (edge, edge), (centre, centre)]
 
 
 def merge(maps: NDArray, side: int, size: int, absolute_sum: bool = True) -> NDArray[np.float32]:

@@ -26,6 +26,11 @@ from camloc.pipeline.parameters import ReportParameters, threads_of
 from camloc.pipeline.provenance import children_cost, provenance
 
 
+# Torch's own kernels, oneDNN's and MKL's, with the instructions of every x86 processor since 2013:
+# wider ones add in another order, so that another processor would train other networks.
+PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+
+
 class Readable(PythonTranslator):
     """Parameters as people read them: a key a line, where papermill would write one long line."""
 
@@ -65,17 +70,17 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
     values = injected(notebook, params, network)
     target = root / EXECUTED / f"{notebook}{f'-{network}' if network else ''}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _execute(source, target, values, root, threads_of(params))
+    _execute(source, target, values, root, params)
     return target
 
 
-def _execute(source: Path, target: Path, values: dict, root: Path, threads: int) -> None:
+def _execute(source: Path, target: Path, values: dict, root: Path, params: Params) -> None:
     partial = target.with_suffix(".failed.ipynb")
-    about = provenance(root) | {"threads": threads}
+    about = provenance(root) | {"threads": threads_of(params), "portable": params.portable}
     asked = threading.Event()
     try:
         with (
-            _own_settings(threads),
+            _own_settings(threads_of(params), params.portable),
             on_signals(lambda: (asked.set(), _stop_kernels()), signal.SIGINT),
         ):
             notebook = papermill.execute_notebook(
@@ -112,12 +117,14 @@ def _execute(source: Path, target: Path, values: dict, root: Path, threads: int)
 
 
 @contextmanager
-def _own_settings(threads: int) -> Iterator[None]:
-    """The environment of a kernel: the study's threads, and nothing that a user set up for their
-    own notebooks (kernels, IPython's profile and start-up files)."""
+def _own_settings(threads: int, portable: bool) -> Iterator[None]:
+    """The environment of a kernel: the study's threads and instructions, and nothing that a user
+    set up for their own notebooks (kernels, IPython's profile and start-up files)."""
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONSTARTUP"):
         os.environ.pop(variable, None)
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    if portable:
+        os.environ |= PORTABLE
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
     with TemporaryDirectory(prefix="camloc-") as folder:

@@ -105,6 +105,7 @@ class TrainParameters(StageParameters):
     seed: Seed
     seeds: int
     threads: int | Literal["auto"]
+    portable: bool
     original: Original | None
     after: str | None
     pictures: int | None
@@ -137,6 +138,7 @@ class MapsParameters(StageParameters):
     network: str
     seeds: int
     threads: int | Literal["auto"]
+    portable: bool
     top: int | Literal["all"]
     batch: Batch
     saliency_cell: Side | None

@@ -242,8 +242,8 @@ def _stack(panel: Axes, table: pd.DataFrame) -> None:
 def _finish(
     panel: Axes, shown: int, nothing: str, columns: int = 4, figure: Figure | None = None
 ) -> None:
-    """A legend above the panel, or above the whole figure, each name once; where nothing is shown, a
-    word that says so."""
+    """A legend above the panel, or above the whole figure, each name once; where nothing is shown,
+    a word that says so."""
     if not shown:
         panel.text(0.5, 0.5, nothing, ha="center", va="center", transform=panel.transAxes)
     named = dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
