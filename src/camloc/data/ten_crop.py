@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 def places(side: int, size: int) -> list[tuple[int, int]]:
     """Top and left of the five crops of `size` in a square of `side` pixels; the centre is where
-    the authors' `classify_scene.m` rounds it to."""
+    the authors' code rounds it to."""
     edge = side - size
     centre = (edge + 1) // 2
     return [(0, 0), (0, edge), (edge, 0), (edge, edge), (centre, centre)]
