@@ -1,13 +1,17 @@
 """The training runs of a network: each stage does its work for every run, and no run's twice."""
 
 import hashlib
+import io
 import json
 import multiprocessing
 import os
 import shutil
+import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from camloc.core.errors import Stopped, UserError
@@ -114,86 +118,97 @@ def _in_processes(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
     threads, devices = torch.get_num_threads(), max(1, torch.cuda.device_count())
-    waiting, working, failed, stop = list(tasks), {}, {}, []
+    waiting, working, failed, stop = list(tasks), {}, {}, threading.Event()
 
     def end() -> None:
-        stop.append(True)
-        for process, _ in working.values():
+        stop.set()
+        for _, process, _ in working.values():
             process.terminate()
 
     with on_signals(end):
-        while working or (waiting and not stop):
-            while waiting and len(working) < at_once and not stop:
+        while working or (waiting and not stop.is_set()):
+            while waiting and len(working) < at_once and not stop.is_set():
                 run = waiting.pop(0)
-                free = set(range(devices)) - {place for _, place in working.values()}
-                place = min(free, default=run % devices)
-                ours, theirs = context.Pipe(duplex=False)
+                busy = {device for _, _, device in working.values()}
+                device = min(set(range(devices)) - busy, default=run % devices)
+                told, tell = context.Pipe(duplex=False)
                 process = context.Process(
-                    target=_alone, args=(work, *tasks[run], threads, place, theirs)
+                    target=_alone, args=(work, *tasks[run], threads, device, tell)
                 )
                 process.start()
-                theirs.close()
-                process.told, working[run] = ours, (process, place)
-            sentinels = {process.sentinel: run for run, (process, _) in working.items()}
-            for sentinel in wait(list(sentinels)):
-                run = sentinels[sentinel]
-                process, _ = working.pop(run)
-                error = _end_of(process, run)
-                if error is None:
+                tell.close()  # so that its end is noticed here
+                working[told] = run, process, device
+            for told in wait(list(working)):
+                run, process, _ = working[told]
+                if not _has_ended(told, run, process, failed):
+                    continue
+                del working[told]
+                if run not in failed:
                     done(run)
-                elif isinstance(error, UserError):
-                    failed[run] = error
-                    if isinstance(error, Stopped):
-                        end()
-    if stop:
-        raise next((e for e in failed.values() if isinstance(e, Stopped)), Stopped("stopped"))
+                elif isinstance(failed[run], Stopped):
+                    end()
+    if stop.is_set():
+        stopped = (error for error in failed.values() if isinstance(error, Stopped))
+        raise next(stopped, Stopped("stopped by SIGTERM; runs that are over are kept"))
     return failed
 
 
-def _alone(
-    work: Work,
-    study: Study,
-    given: StageParameters,
-    threads: int,
-    place: int,
-    told: Connection,
-) -> None:
-    """One run in this process, on the device of that number; tells what went wrong."""
-    import torch
-
-    torch.set_num_threads(threads)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(place)
-    alone = given.machine.model_copy(update={"devices": 1})
-    try:
-        work(study, given.model_copy(update={"machine": alone}))
-        told.send(None)
-    except UserError as error:
-        told.send((type(error).__name__, str(error)))
-    except Exception:
-        told.send(("", traceback.format_exc()))
-        raise
-
-
-def _end_of(process: multiprocessing.Process, run: int) -> UserError | None:
-    """What a process that has ended met.
+def _has_ended(
+    told: Connection, run: int, process: BaseProcess, failed: dict[int, UserError]
+) -> bool:
+    """Whether a run's process has ended, by the next that it tells: a line that it printed, or how
+    it ended, of which an error is noted.
 
     Raises:
         RuntimeError: a mistake of ours; has the process's traceback.
     """
-    process.join()
     try:
-        told = process.told.recv()
+        kind, text = told.recv()
     except EOFError:
-        return UserError(
-            f"the process of run {run} died (exit code {process.exitcode}); run again to go on"
-        )
-    if told is None:
-        return None
-    kinds = {kind.__name__: kind for kind in (UserError, Stopped)}
-    if told[0] not in kinds:
-        raise RuntimeError(f"run {run} failed:\n{told[1]}")
-    return kinds[told[0]](told[1])
+        process.join()
+        kind, text = "UserError", f"its process died (exit code {process.exitcode})"
+    if kind == "line":
+        print(f"run {run}: {text}", flush=True)
+        return False
+    process.join()
+    if kind == "error":
+        raise RuntimeError(f"run {run} failed:\n{text}")
+    if kind != "done":
+        failed[run] = {"Stopped": Stopped}.get(kind, UserError)(text)
+    return True
+
+
+class _Lines(io.TextIOBase):
+    """A standard output whose lines are sent."""
+
+    def __init__(self, tell: Connection) -> None:
+        self.tell, self.begun = tell, ""
+
+    def write(self, text: str) -> int:
+        *lines, self.begun = f"{self.begun}{text}".split("\n")
+        for line in lines:
+            self.tell.send(("line", line))
+        return len(text)
+
+
+def _alone(
+    work: Work, study: Study, given: StageParameters, threads: int, device: int, tell: Connection
+) -> None:
+    """One run in this process, on the CUDA device of that number; tells how it ended."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(device)
+    alone = given.machine.model_copy(update={"devices": 1})
+    try:
+        with redirect_stdout(_Lines(tell)):
+            work(study, given.model_copy(update={"machine": alone}))
+        tell.send(("done", ""))
+    except UserError as error:
+        tell.send((type(error).__name__, str(error)))
+    except Exception:
+        tell.send(("error", traceback.format_exc()))
 
 
 def _forget_others(folder: Path, kept: list[Path]) -> None:
