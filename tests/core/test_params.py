@@ -126,7 +126,7 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
         ),
         (
             {"models__googlenet": {"backbone": "googlenet", "cut": "inception4d"}},
-            "models.googlenet: an original has this name already",
+            "models.googlenet: another network has this name already",
         ),
         ({"loading__resize": 63}, "loading.resize: must be at least loading.size"),
         (

@@ -12,24 +12,36 @@ PARTS = np.array([[1, 1, 2, 2], [1, 1, 2, 2], [0, 0, 0, 0], [0, 0, 0, 0]], np.ui
 
 
 def test_map_that_lights_one_part_covers_half_the_object():
+    """The second half of as many pixels as the object has lies anywhere, all being equally dark."""
     low = np.where(PARTS == 1, 1.0, 0.0)
-    assert cover(low, PARTS, 0.2) == (0.5, 0.5)
+    object_cover, equal, part_cover, _, energy = cover(low, PARTS, 0.2)
+    assert (object_cover, part_cover, energy) == (0.5, 0.5, 1.0)
+    assert equal >= 0.5
 
 
 def test_map_that_lights_everything_covers_the_object_and_its_parts():
-    assert cover(np.ones((4, 4)), PARTS, 0.2) == (1.0, 1.0)
+    object_cover, _, part_cover, _, energy = cover(np.ones((4, 4)), PARTS, 0.2)
+    assert (object_cover, part_cover, energy) == (1.0, 1.0, 0.5)
+
+
+def test_cover_at_equal_area_does_not_grow_with_the_area_that_is_lit():
+    """A map that is above the threshold everywhere has its eight highest pixels, as many as the
+    object's, on part 1 and beside the object: it covers half of it, as one that lights no more."""
+    ranks = np.where(PARTS == 1, 3.0, np.where(PARTS == 0, 2.0, 1.0))
+    assert cover(ranks, PARTS, 0.2) == (1.0, 0.5, 1.0, 0.5, 0.75)
+    assert cover(np.maximum(ranks - 1, 0), PARTS, 0.2)[1:4] == (0.5, 0.5, 0.5)
 
 
 def test_part_counts_from_half_its_pixels_on():
     low = np.where(PARTS == 1, 1.0, 0.0)
     low[0, 2] = 1.0  # one of the four pixels of part 2
-    assert cover(low, PARTS, 0.2)[1] == 0.5
+    assert cover(low, PARTS, 0.2)[2] == 0.5
     low[1, 3] = 1.0
-    assert cover(low, PARTS, 0.2)[1] == 1.0
+    assert cover(low, PARTS, 0.2)[2] == 1.0
 
 
 def test_map_without_a_positive_value_lights_nothing():
-    assert cover(np.zeros((2, 2)), PARTS, 0.2) == (0, 0)
+    assert cover(np.zeros((2, 2)), PARTS, 0.2) == (0, 0, 0, 0, 0)
 
 
 def test_pointing_game_is_played_where_an_image_holds_several_classes(stored):

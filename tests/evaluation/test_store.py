@@ -1,4 +1,4 @@
-"""What is stored of an evaluation is what is read again, and one tidy table."""
+"""What is stored of an evaluation is what is read again."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,8 @@ from four_pictures import MAPS
 
 from camloc.boxes.rule import Rule
 from camloc.core.params import Boxes
-from camloc.evaluation.baselines import baselines
 from camloc.evaluation.rows import evaluate
-from camloc.evaluation.store import MEASURES, Evaluation, values
+from camloc.evaluation.store import Evaluation
 
 
 def evaluated(split, network="googlenet"):
@@ -41,34 +40,3 @@ def test_evaluation_of_no_labelled_split_is_stored_too(tmp_path):
     evaluate([], "alexnet", Rule.of(Boxes(threshold=0.2)), 0.5).save(tmp_path)
     loaded = Evaluation.load(tmp_path)
     assert loaded.percentages() == {} and loaded.measures("test") == {}
-    assert values([loaded]).empty
-
-
-def test_values_are_one_row_per_row_split_image_and_measure(stored, manifest):
-    """Localization counts for a and b alone, the GT-known error of a network for all or none."""
-    table = values([evaluated(stored(cam=MAPS)), baselines(manifest, ["test"], 0.5)])
-    assert list(table) == ["row", "split", "image", "measure", "value"]
-    assert table["row"].cat.categories.tolist() == [
-        "googlenet",
-        "whole-image",
-        "centre-box",
-        "centre-gaussian",
-    ]
-    assert table["measure"].cat.categories.tolist() == MEASURES
-    own = table[table["row"] == "googlenet"].groupby("measure", observed=True)
-    images = own["image"].agg(list).to_dict()
-    assert images == {
-        "cls_err_top1": ["a", "b", "d"],
-        "cls_err_top5": ["a", "b", "d"],
-        "loc_err_top1": ["a", "b"],
-        "loc_err_top5": ["a", "b"],
-        "loc_err_gt_known": ["a", "b"],
-    }
-    assert own["value"].mean()["loc_err_top1"] == 0.5
-    baseline = table[table["row"] == "centre-box"]
-    assert baseline["measure"].unique().tolist() == ["loc_err_gt_known"]
-
-
-def test_ious_are_those_of_the_true_class_by_image(stored):
-    found = evaluated(stored(cam=MAPS)).ious("test", "cam")
-    assert found[["a", "b"]].tolist() == [1, 1] and np.isnan(found["d"])

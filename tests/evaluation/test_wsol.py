@@ -171,7 +171,25 @@ def test_pxap_by_hand():
     pixels.add(pixel_counts(full, mask))
     expected = 100 * (0.5 * 0.5 + 0.5 * 100 / SIDE**2)
     assert pixels.average_precision() == pytest.approx(expected)
-    assert pixels.interval() == pytest.approx((expected, expected))  # of one image
+    assert pixels.influence() == pytest.approx([expected])  # of one image
+
+
+def test_influence_of_images_is_the_jackknifes():
+    """Their mean is PxAP, and they vary with what it is without each image, worked out anew."""
+    rng, pixels, every = np.random.default_rng(0), PixelCounts(), []
+    for _ in range(5):
+        full = score_map(rng.random((7, 7)))
+        every.append(pixel_counts(full, (rng.random((9, 9)) < 0.3).astype(np.uint8)))
+        pixels.add(every[-1])
+    without = []
+    for i in range(5):
+        others = PixelCounts()
+        for counts in every[:i] + every[i + 1 :]:
+            others.add(counts)
+        without.append(others.average_precision())
+    influence = pixels.influence()
+    assert influence.mean() == pytest.approx(pixels.average_precision())
+    assert influence - influence[0] == pytest.approx(4 * (without[0] - np.array(without)))
 
 
 def test_held_out_level_is_not_tuned_on_the_split_itself():
@@ -179,21 +197,11 @@ def test_held_out_level_is_not_tuned_on_the_split_itself():
     mine[:, :, 10] = True
     mine[:1, :, 20] = True
     other[:, :, 20] = True
-    found = wsol.summary(mine, other)
-    assert found["best"]["max_box_acc"] == 100 and found["held_out"]["max_box_acc"] == 25
-    assert found["levels"]["held_out"]["max_box_acc"] == 20
-    assert found["held_out"]["max_box_acc_v2"] == 25
-    assert "held_out" not in wsol.summary(mine)
-
-
-def test_interval_of_a_tuned_score_tunes_each_resample_anew():
-    """Of two images one is hit at level 10 only, the other at level 20: a resample of both has
-    50 % at best, one of either alone 100 %, and nothing has less."""
-    hit = np.zeros((2, 4, LEVELS), bool)
-    hit[0, :, 10] = hit[1, :, 20] = True
-    found = wsol.summary(hit)
-    assert found["best"]["max_box_acc"] == 50
-    assert found["intervals"]["best"]["max_box_acc"] == (50, 100)
+    assert wsol.summary(mine)["best"]["max_box_acc"] == 100
+    levels = wsol.best_levels(other.mean(axis=0))
+    assert levels["max_box_acc"] == 20
+    at = wsol.hits_at(mine, levels)
+    assert at["max_box_acc"].tolist() == at["max_box_acc_v2"].tolist() == [1, 0, 0, 0]
 
 
 def test_ignored_pixels_count_for_neither_object_nor_background():

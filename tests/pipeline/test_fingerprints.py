@@ -14,7 +14,8 @@ from camloc.core.paths import FINGERPRINTS
 from camloc.pipeline import fingerprints
 from clone import ROOT
 
-NETWORKS = ("googlenet", "googlenet-gap", "googlenet-gmp")
+NETWORKS = ("googlenet", "googlenet-gap", "googlenet-gmp", "googlenet-control")
+MODELS = NETWORKS[1:3]
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +112,9 @@ EDITS = {
     # What decides one
     "code that trains": (source("training/loop.py", r"100 \* state.wrong", "99 * state.wrong"),
                          TRAINED),
-    "a compute cell": (cell("02_finetune", "code", "history = None", "compute"), TRAINED),
+    "a compute cell": (cell("02_finetune", "code", "histories = None", "compute"), TRAINED),
     "OpenCV's rounding": (source("__init__.py", '"disabled"', '"enabled"'),
-                          {"data", "copies", "report", "render"} | of("surgery", NETWORKS[1:])
+                          {"data", "copies", "report", "render"} | of("surgery", MODELS)
                           | TRAINED | MAPPED | EVALUATED),
     "a box rule's code": (source("boxes/paper.py", r"if peak <= 0", "if peak < 0"),
                           {"report", "render"} | EVALUATED),
@@ -125,8 +126,10 @@ EDITS = {
     "one network's saliency": (value("cams", "saliency", to=["googlenet", "googlenet-gap"]),
                                {"maps/googlenet-gap"}),
     "threads": (value("threads", to=2), TRAINED | MAPPED),
+    "how many runs": (value("seeds", to=2),
+                      {"report"} | of("surgery", MODELS) | TRAINED | MAPPED | EVALUATED),
     "the seed": (value("seed", to=2),
-                 {"data", "report"} | of("surgery", NETWORKS[1:]) | TRAINED | EVALUATED),
+                 {"data", "report"} | of("surgery", MODELS) | TRAINED | EVALUATED),
 }  # fmt: skip
 
 
@@ -143,7 +146,7 @@ def test_another_version_of_a_library_runs_what_uses_it_again(repository, monkey
     monkeypatch.setattr(
         fingerprints, "version", lambda name: "0" if name == "torch" else real(name)
     )
-    assert changed(repository) == {"copies"} | of("surgery", NETWORKS[1:]) | TRAINED | MAPPED
+    assert changed(repository) == {"copies"} | of("surgery", MODELS) | TRAINED | MAPPED
 
 
 def test_new_network_has_fingerprints_and_one_that_is_gone_has_none(repository):

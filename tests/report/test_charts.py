@@ -9,8 +9,10 @@ import matplotlib
 import pandas as pd
 import pytest
 import seaborn
+from small import measured
 
 from camloc.evaluation.error_types import ERROR_TYPES
+from camloc.evaluation.estimates import NOTHING, estimate
 from camloc.report import charts, figures
 from camloc.report.claims import Claim, Comparison, Effect, Verdict
 
@@ -38,25 +40,38 @@ def test_error_types_of_a_row_fill_its_bar():
     assert sum(bar.get_width() for bar in panel.patches) == pytest.approx(100)
 
 
+def test_runs_are_dots_beside_the_mean_of_their_row():
+    runs = {"x": pd.DataFrame({1: [39.0], 2: [41.0]}, index=["a"])}
+    panel = charts.errors_of_rows(ERRORS, {"x": "top-1"}, runs).axes[0]
+    dots = [line for line in panel.get_lines() if line.get_marker() == "."]
+    assert [line.get_xdata()[-1] for line in dots] == [39, 41] or [
+        line.get_xdata()[1] for line in dots
+    ] == [39, 41]
+
+
+COVERS = {"object_cover": [0.2, 0.4, None], "part_cover": [0.5, 0.5, None]}
+COVERS |= {f"{name}_equal": values for name, values in COVERS.items()}
+
+
 def test_coverage_is_in_percent_of_the_images_that_have_masks():
-    covers = pd.DataFrame({"object_cover": [0.2, 0.4, None], "part_cover": [0.5, 0.5, None]})
-    panel = charts.coverage({"a": covers, "b": pd.DataFrame()}).axes[0]
-    assert panel.get_legend_handles_labels()[1] == ["a"]
-    point = panel.get_lines()[0]
-    assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((30, 50))
+    figure = charts.coverage({"a": measured(COVERS), "b": {}})
+    for panel in figure.axes:
+        assert panel.get_legend_handles_labels()[1] == ["a"]
+        point = panel.get_lines()[0]
+        assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((30, 50))
 
 
 def test_coverage_without_parts_is_of_the_object_alone():
-    covers = {row: pd.DataFrame({"object_cover": [0.2, 0.4]}) for row in ("a", "b")}
-    panel = charts.coverage(covers).axes[0]
+    object_alone = {name: own for name, own in COVERS.items() if name.startswith("object")}
+    panel = charts.coverage({row: measured(object_alone) for row in ("a", "b")}).axes[0]
     assert panel.get_legend_handles_labels()[1] == ["a", "b"]
     assert panel.get_lines()[0].get_xdata()[0] == pytest.approx(30)
     assert panel.get_ylabel() == ""
 
 
 def test_every_measured_comparison_has_its_effect_and_the_range_it_is_claimed_in():
-    less = Comparison("less", (("a", "x"), ("b", "x")), -inf, 0)
-    effects = [Effect(less, -3.0, -4.0, -2.0, 10, 1), Effect(less, nan, nan, nan, 0, 1)]
+    less = Comparison((("a", "x"), ("b", "x")), -inf, 0, what="less")
+    effects = [Effect(less, estimate([-4.0, -2.0]), True), Effect(less, NOTHING, True)]
     panel = charts.claims([Verdict(Claim(5, "claims", "", [less]), effects)]).axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["5. less"]
     assert panel.get_lines()[0].get_xdata()[0] == -3

@@ -22,9 +22,7 @@ DVC = (sys.executable, "-m", "dvc")
 
 def revision(errors: dict[str, list[float]] | None, data: str = "same") -> Revision:
     """A revision whose one row errs so on each image."""
-    images = (
-        {} if errors is None else {"row": pd.DataFrame({ERROR: pd.Series(errors, dtype=float)})}
-    )
+    images = {} if errors is None else {"row": {ERROR: pd.Series(errors, dtype=float).to_frame(1)}}
     mean = 100 * float(np.mean(list((errors or {"a": 0.5}).values())))
     return Revision("", {}, {"row": {ERROR: mean}}, images, data)
 
@@ -34,8 +32,9 @@ def test_same_images_are_paired():
     table = differences(a, b, ERROR)
     assert table.loc["row", "difference"] == pytest.approx(-100 / 3)
     assert table.loc["row", "images"] == "3, paired"
-    # Two images got better by 100 points and one worse, whichever are drawn.
-    assert (table.loc["row", "low"], table.loc["row", "high"]) == (-100, 100)
+    # Two images got better by 100 points and one worse: Student's t of 2 is 4.30.
+    reach = 4.3027 * 200 / 3**0.5 / 3**0.5
+    assert table.loc["row", "low"] == pytest.approx(-100 / 3 - reach, abs=0.1)
 
 
 def test_errors_that_do_not_differ_have_a_paired_interval_of_no_width():
@@ -197,7 +196,7 @@ def test_damaged_file_of_a_revision_is_named(repository, capsys, file, text, mes
 def evaluation(repository) -> Path:
     """The folder of a network's evaluation in the working tree."""
     (repository / "params.yaml").write_text("models: {net: {}}\nevaluate: {split: test}\n")
-    folder = repository / "data" / "evaluation" / "net"
+    folder = repository / "data" / "evaluation" / "net" / "run-1"
     folder.mkdir(parents=True)
     return folder
 
@@ -210,19 +209,19 @@ def test_results_image_by_image_are_those_of_every_row_on_the_reported_split(eva
         table.assign(network="net", split="val"),
     ]
     Evaluation.of(tables, wsol={}).save(evaluation)
-    found = read_revision(evaluation.parents[2], "workspace").images
+    found = read_revision(evaluation.parents[3], "workspace").images
     assert list(found) == ["net", "backprop-net"]
-    assert found["net"][ERROR].to_dict() == {"a": 0, "b": 1}
+    assert found["net"][ERROR].to_dict() == {1: {"a": 0, "b": 1}}
 
 
 def test_results_image_by_image_of_earlier_versions_are_left_out(evaluation):
     pd.DataFrame({"image": ["a"], ERROR: [0.0]}).to_parquet(evaluation / "test-net.parquet")
-    assert read_revision(evaluation.parents[2], "workspace").images == {}
+    assert read_revision(evaluation.parents[3], "workspace").images == {}
 
 
 def test_damaged_results_in_the_cache_are_named(evaluation, capsys):
     (evaluation / IMAGES).write_bytes(b"PAR1 and no more")
-    message = f"data/evaluation/net/{IMAGES} is damaged"
+    message = f"data/evaluation/net/run-1/{IMAGES} is damaged"
     assert message in refusal(capsys, "HEAD", "workspace")
 
 

@@ -41,12 +41,17 @@ def made_study(root: Path) -> None:
     """What the explorer needs of a study: pictures, one class with a nasty name, random maps."""
     study = Study(root / "data")
     shapes = {"source": "shapes", "train": 24, "val": 6, "test": 12}
-    data.run(study, DataParameters(seed=1, data=shapes))
+    data.run(study, DataParameters(seed=1, data=shapes, draws=1))
     dataset = study.manifest / "dataset.json"
     first = next(iter(Manifest.load(study.manifest).classes.values()))
     escaped = EVIL.replace('"', '\\"')
     dataset.write_text(dataset.read_text().replace(f'"{first}"', f'"{escaped}"'))
-    for name, side in (("googlenet", 3), ("googlenet-gap", 5), ("googlenet-gmp", 5)):
+    for name, side in (
+        ("googlenet", 3),
+        ("googlenet-gap", 5),
+        ("googlenet-gmp", 5),
+        ("googlenet-control", 3),
+    ):
         store_random_maps(study, name, side)
 
 

@@ -1,4 +1,4 @@
-"""What follows from the tidy table of a study, and what is written of it."""
+"""What follows from the measures of a study, and what is written of it."""
 
 import json
 
@@ -17,7 +17,7 @@ GAP, GMP = (Model(backbone="googlenet", cut="x", pool=pool) for pool in ("gap", 
 
 @pytest.fixture
 def study():
-    """Three networks, with all kinds of rows; two of them differ in their seed alone."""
+    """Three networks, with all kinds of rows; two of them declared alike but for their seed."""
     networks = {"best": GAP, "again": GAP.model_copy(update={"seed": 2}), "max": GMP}
     return results(
         {
@@ -50,30 +50,33 @@ def test_best_network_is_that_of_the_best_cams(study):
 
 
 def test_networks_that_differ_in_one_key_are_found(study):
-    assert study.seeds == {"best": ["best", "again"]}
+    assert study.alike("seed") == [["best", "again"]]
     assert study.rivals == ["best", "max"]
-    assert tables.over_seeds(study).loc["best", "loc_err_top1 mean"] == 50
-    assert tables.over_seeds(study).loc["best", "loc_err_top1 deviation"] == pytest.approx(
-        1250**0.5
-    )
 
 
-def test_network_of_several_seeds_counts_by_the_mean_of_them():
-    study = results(
-        {
-            "googlenet-gap": {"loc_err_top5": [0, 0, 0, 0]},
-            "again": {"loc_err_top5": [1, 0, 0, 0]},
-            "googlenet": {"loc_err_top5": [1, 1, 1, 1]},
-        },
-        networks={"googlenet-gap": GAP, "again": GAP.model_copy(update={"seed": 2})},
-    )
-    (effect,) = study.verdicts[8].effects
-    assert (effect.mean, effect.seeds) == (pytest.approx(-87.5), 1)
+def test_figure_of_several_runs_is_their_mean_with_the_deviation_between_them():
+    """Two runs on four images: 25 and 75 % wrong."""
+    study = results({"net": {"cls_err_top1": [[0, 1], [0, 0], [0, 1], [1, 1]]}})
+    assert study.runs("net") == 2
+    assert study.of_runs("cls_err_top1").loc["net"].tolist() == [25, 75]
+    percent, low, high, deviation = study.errors().loc["net", "cls_err_top1"]
+    assert (percent, deviation) == (50, pytest.approx(1250**0.5))
+    assert low < 25 and high > 75  # two runs tell little of others
+    assert study.metrics == {"net": {"cls_err_top1": 50}}
+
+
+def test_summary_says_how_many_runs_were_trained_and_failed():
+    three = {"cls_err_top1": [[0, 1, 0], [1, 1, 0]]}
+    assert "trained once" in summary.trainings(results({"net": {"cls_err_top1": [0, 1]}}))
+    text = summary.trainings(results({"net": three}, seeds=4))
+    assert "means over 3 training runs" in text
+    assert "4 runs were asked for; of some networks 1 failed" in text
 
 
 def test_another_number_of_groups_is_a_choice_if_it_was_run(study):
     two = GAP.model_copy(update={"groups": 2})
-    changes = choice(*[study.measures()["best"]] * 2)
+    best = study.measures()["best"]["loc_err_top1"].set_axis(["loc_err_top1"], axis=1)
+    changes = choice(best, best)
     base = pd.DataFrame([changes], index=["this study"])
     for name, rows in (("again", ["this study", "2 groups (`again`)"]), ("no", ["this study"])):
         made = results(
@@ -93,7 +96,7 @@ def test_summary_and_metrics_are_written(study, tmp_path):
     )
     assert " ".join(text.split()).count(RULE) == 1
     assert "11. **cannot tell**: Maps of different classes" in text
-    assert "## Over training seeds" in text
+    assert "**Of 11 claims 0 hold and 0 do not" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "metrics.json",
         "plots",

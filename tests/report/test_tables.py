@@ -91,12 +91,12 @@ def test_markdown_has_signed_differences_and_intervals_in_brackets(study):
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0][:4] == ["row", "top-1 paper", "top-1 measured", "top-1 difference"]
     assert len(cells) == 2 + len(paper.TABLE_1) + 1
-    expected = ["GoogLeNet-GAP (`googlenet-gap`)", "35.0", "50.0 (12.5 to 87.5)", "+15.0"]
+    expected = ["GoogLeNet-GAP (`googlenet-gap`)", "35.0", "50.0 (16.7 to 83.3)", "+15.0"]
     assert cells[3][:4] == expected
 
 
 def test_table_without_rows_says_so():
-    for made in (tables.differences, tables.wsol, tables.over_seeds, tables.error_types):
+    for made in (tables.differences, tables.wsol, tables.error_types):
         assert formatting.markdown(made(results({}))) == "This study has no such rows."
 
 
@@ -110,11 +110,13 @@ def test_differences_are_paired_by_image():
 
 def test_error_types_are_percent_of_the_images_of_each_row_and_size():
     kinds = pd.DataFrame({"error_type": [CORRECT, PART, PART, MISLOCALIZED]})
-    kinds = kinds.assign(row="x", size=["small", "small", "large", "large"])
+    kinds = kinds.assign(row="x", run=1, image=list("abcd"))
+    kinds = kinds.assign(size=["small", "small", "large", "large"])
     study = results({}, error_types=kinds)
     line = tables.error_types(study).loc["x"]
     assert line[[CORRECT, PART, OVERSIZED, "images"]].tolist() == [25, 50, 0, 4]
-    assert line[f"{OVERSIZED} interval"] == "0.0 to 0.0"
+    low, high = map(float, line[f"{OVERSIZED} interval"].split(" to "))
+    assert low == 0 and 50 < high < 80  # none of four is not none of all
     by_size = tables.error_types_by_size(study)
     assert by_size[PART].to_dict() == {"x, small": 50, "x, large": 50}
 
@@ -133,13 +135,36 @@ def test_choice_has_its_errors_and_its_paired_difference():
 
 def test_wsol_metrics_are_those_of_the_held_out_level_and_those_tuned_here():
     both = {"max_box_acc": 60.0, "max_box_acc_v2": 50.0}
-    ends = {"best": dict.fromkeys(both, (40.0, 70.0)), "pxap": (1.0, 2.0)}
-    scores = {"x": {"best": both, "intervals": ends, "pxap": 1.5}, "unscored": {}}
-    line = tables.wsol(results({}, wsol=scores)).loc["x"]
-    assert np.isnan(line["MaxBoxAcc"]) and line["MaxBoxAcc interval"] == "–"
-    assert line["MaxBoxAcc, tuned here"] == 60
-    assert line["MaxBoxAccV2, tuned here interval"] == "40.0 to 70.0"
-    assert line["PxAP interval"] == "1.0 to 2.0"
+    measures = {"max_box_acc": [1, 0, 0, 0], "pxap_err": [0.5, 0.7, 0.9, 0.7]}
+    study = results({"x": measures, "unscored": {}}, wsol={"x": both, "unscored": {}})
+    line = tables.wsol(study).loc["x"]
+    assert line["MaxBoxAcc"] == 25 and np.isnan(line["MaxBoxAccV2"])
+    assert line["MaxBoxAccV2 interval"] == "–"
+    assert line["MaxBoxAcc, tuned here"] == 60 and "MaxBoxAcc, tuned here interval" not in line
+    assert line["PxAP"] == pytest.approx(30)
+    low, high = map(float, line["PxAP interval"].split(" to "))
+    assert low < 30 < high
+
+
+def test_deviation_between_runs_stands_beside_figures_of_several():
+    study = results({"googlenet": {"cls_err_top1": [[0, 1], [0, 1], [1, 1], [0, 0]]}})
+    line = tables.table_1(study).loc["googlenet"]
+    assert line["top-1 measured"] == 50
+    assert line["top-1 measured between runs"] == pytest.approx(1250**0.5)
+    assert "top-5 measured between runs" not in line
+
+
+def test_claims_table_says_what_could_be_shown_and_what_would_settle():
+    rng = np.random.default_rng(0)
+    rows = {
+        "googlenet-gap": rng.integers(0, 2, (8, 3)),
+        "googlenet-gmp": rng.integers(0, 2, (8, 3)),
+    }
+    study = results({row: {"loc_err_top5": own} for row, own in rows.items()})
+    line = tables.claims(study.verdicts).loc["5"].iloc[0]
+    assert (line["images"], line["runs"], line["verdict"]) == (8, 3, "cannot tell")
+    assert line["could show"] > 2 * np.hypot(line["error from images"], line["from runs"])
+    assert "runs" in line["to settle"] or "images" in line["to settle"]
 
 
 def test_table_escapes_what_it_shows():

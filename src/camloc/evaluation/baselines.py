@@ -55,8 +55,7 @@ def _images(split: Split, iou: float, added: dict[str, pd.DataFrame]) -> Iterato
         known = errors.filter(items=[GT_KNOWN])
         if GT_KNOWN in known:  # a rule without a threshold is the same at any
             known["held_out_gt_known"] = known[GT_KNOWN]
-        table = outcome.merge(known, left_on="image", right_index=True)
-        table = table.merge(added[name], "left", left_on="image", right_index=True)
+        table = outcome.join(known, on="image").join(added[name], on="image")
         yield table.assign(network=None, method=name, split=split.name)
 
 

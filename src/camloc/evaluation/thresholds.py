@@ -40,7 +40,7 @@ class Curves:
             columns = {name: pd.Series(hits, self.boxed) for name, hits in at.items()}
         if self.masked and not np.isnan(self.pixels.average_precision()):
             columns["pxap_err"] = pd.Series(1 - self.pixels.influence() / 100, self.masked)
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns) if columns else pd.DataFrame(index=pd.Index([], dtype=object))
 
 
 def by_threshold(

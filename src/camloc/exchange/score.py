@@ -64,7 +64,7 @@ def score(
         errors = image_errors(outcomes(predicted, labels, boxes), top=RANKS, blacklist=left_out)
         errors = errors.drop(columns=GT_KNOWN, errors="ignore")
         bar.update()
-        spans = {name: _percent(estimate(errors[name]).share_interval) for name in errors}
+        spans = _known({name: estimate(errors[name]).share_interval for name in errors})
         bar.update()
     located = int(errors["loc_err_top1"].notna().sum()) if "loc_err_top1" in errors else 0
     return percentages(errors) | {
@@ -196,16 +196,22 @@ def _map_scores(hits: NDArray, missed: NDArray, pixels: wsol.PixelCounts) -> dic
     """What `score_maps` returns, from `wsol.hits` and the paper's errors of each image."""
     found = wsol.summary(hits, pixels=pixels)
     scores = found["best"] | {GT_KNOWN: float(missed.mean())}
-    spans = {GT_KNOWN: _percent(estimate(missed / 100).share_interval)}
+    spans = {GT_KNOWN: estimate(missed / 100).share_interval}
     if "pxap" in found:
-        scores["pxap"], spans["pxap"] = found["pxap"], estimate(pixels.influence()).interval
+        scores["pxap"] = found["pxap"]
+        spans["pxap"] = estimate(pixels.influence() / 100).interval
+    spans = _known(spans)
     thresholds = {curve: level / wsol.LEVELS for curve, level in found["levels"].items()}
     return scores | {"thresholds": thresholds, "intervals": spans, "images": len(hits)}
 
 
-def _percent(ends: tuple[float, float]) -> tuple[float, float]:
-    low, high = ends
-    return 100 * low, 100 * high
+def _known(intervals: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Intervals in percent, without those that nothing is known of: of one image."""
+    return {
+        name: (100 * low, 100 * high)
+        for name, (low, high) in intervals.items()
+        if not np.isnan([low, high]).any()
+    }
 
 
 def _map_reader(maps: Path, names: Sequence[str]) -> Callable[[int], NDArray]:

@@ -64,7 +64,7 @@ class DataParameters(StageParameters):
 
     seed: Seed
     data: Data
-    draws: int
+    draws: int = 1
 
     @classmethod
     def of(cls, params: Params, network: str | None = None) -> Self:
@@ -83,7 +83,7 @@ class CopiesParameters(StageParameters):
 class SurgeryParameters(StageParameters):
     network: str
     seed: Seed
-    seeds: int
+    seeds: int = 1
     declaration: Surgery
 
     def of_run(self, run: int) -> Self:
@@ -103,12 +103,12 @@ class TrainParameters(StageParameters):
 
     network: str
     seed: Seed
-    seeds: int
+    seeds: int = 1
     threads: int | Literal["auto"]
-    portable: bool
+    portable: bool = False
     original: Original | None
-    after: str | None
-    pictures: int | None
+    after: str | None = None
+    pictures: int | None = None
     training: Training
     loading: Loading
     machine: Machine
@@ -136,9 +136,9 @@ class MapsParameters(StageParameters):
     """`saliency_cell` is None where no saliency is taken; sides in pixels."""
 
     network: str
-    seeds: int
+    seeds: int = 1
     threads: int | Literal["auto"]
-    portable: bool
+    portable: bool = False
     top: int | Literal["all"]
     batch: Batch
     saliency_cell: Side | None
@@ -161,7 +161,7 @@ class MapsParameters(StageParameters):
 class EvaluateParameters(StageParameters):
     network: str
     seed: Seed
-    seeds: int
+    seeds: int = 1
     boxes: Boxes
     evaluate: Evaluate
 
@@ -169,10 +169,10 @@ class EvaluateParameters(StageParameters):
 class ReportParameters(StageParameters):
     study: str
     seed: Seed
-    seeds: int
+    seeds: int = 1
     originals: dict[str, Original]
     models: dict[str, Model]
-    controls: dict[str, Control]
+    controls: dict[str, Control] = {}
     boxes: Boxes
     evaluate: Evaluate
 

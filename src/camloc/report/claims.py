@@ -7,7 +7,7 @@ the controls, which went on for as long, where the study has them.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 
@@ -403,6 +403,8 @@ def effect(
     """What a study's measures say of a comparison; arguments as for `verdicts`."""
     values = _by_image(comparison.difference, measures)
     found = NOTHING if values is None else estimate(values).scaled(100)
+    if not found.error:  # where no image differs, as unsure as if one did
+        found = replace(found, of_images=100 / found.images)
     networks = {rows[row].network for row in _rows(comparison.difference) if row in rows}
     within_one = len(networks) == 1 and None not in networks
     return Effect(comparison, found, told=found.runs > 1 or within_one)
