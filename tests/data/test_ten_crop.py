@@ -13,7 +13,7 @@ def test_crops_are_the_corners_the_centre_and_their_mirrors():
     assert crops.shape == (10, 3, 4, 4)
     assert torch.equal(crops[1], picture[:, :4, 3:])
     assert torch.equal(crops[2], picture[:, 3:, :4])
-    assert torch.equal(crops[4], picture[:, 1:5, 1:5])
+    assert torch.equal(crops[4], picture[:, 2:6, 2:6])  # of three pixels to spare, two before
     assert torch.equal(crops[8], picture[:, 3:, 3:].flip(-1))
 
 

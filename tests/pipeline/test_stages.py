@@ -66,10 +66,10 @@ def test_same_seed_gives_the_same_weights_maps_and_errors(study, tmp_path):
     again = Study(tmp_path)
     run_all(again)
     for path in (
-        "networks/googlenet-gap/weights.safetensors",
-        "predictions/googlenet-gap/test/cam.npy",
-        "predictions/googlenet/val/backprop.npy",
-        "evaluation/googlenet-gap/images.parquet",
+        "networks/googlenet-gap/run-1/weights.safetensors",
+        "predictions/googlenet-gap/run-1/test/cam.npy",
+        "predictions/googlenet/run-1/val/backprop.npy",
+        "evaluation/googlenet-gap/run-1/images.parquet",
     ):
         assert (study.folder / path).read_bytes() == (again.folder / path).read_bytes(), path
 

@@ -2,8 +2,8 @@
 
 import base64
 import re
-from html import unescape
 import shutil
+from html import unescape
 
 import matplotlib.pyplot as plt
 import nbformat

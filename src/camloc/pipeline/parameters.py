@@ -172,7 +172,7 @@ class ReportParameters(StageParameters):
     seeds: int = 1
     originals: dict[str, Original]
     models: dict[str, Model]
-    controls: dict[str, Control] = {}
+    controls: dict[str, Control]
     boxes: Boxes
     evaluate: Evaluate
 

@@ -20,7 +20,7 @@ from camloc.core.signals import on_signals
 from camloc.pipeline import fingerprints
 from camloc.pipeline.parameters import StageParameters
 
-MADE_BY = "made_by.txt"  # in the folder that a run leaves, when it is whole
+MADE_BY = "made_by.json"  # in the folder that a run leaves, when it is whole
 
 Work = Callable[[Study, StageParameters], object]
 Task = tuple[Study, StageParameters]  # what a run's work is given
@@ -67,11 +67,13 @@ def each(
             tasks[one.run] = one, own
 
     def done(run: int) -> None:
-        (left(study.of_run(run)) / MADE_BY).write_text(keys[run], encoding="utf-8")
+        folder = left(study.of_run(run))
+        made = {"key": keys[run], "files": _files(folder)}
+        (folder / MADE_BY).write_text(json.dumps(made, indent=1), encoding="utf-8")
 
     failed = _do(work, tasks, done, _at_once(given, len(tasks)))
     if len(failed) == len(ready):
-        raise next(iter(failed.values()))
+        raise failed[min(failed)]
     for run, error in failed.items():
         print(f"run {run} of {given.seeds} failed, the others count: {error}", flush=True)
         shutil.rmtree(left(study.of_run(run)), ignore_errors=True)
@@ -218,8 +220,17 @@ def _forget_others(folder: Path, kept: list[Path]) -> None:
 
 
 def _is_made(folder: Path, key: str) -> bool:
-    made_by = folder / MADE_BY
-    return made_by.is_file() and made_by.read_text(encoding="utf-8") == key
+    """Whether a folder says that it was made by this, and has all that it had then."""
+    try:
+        made = json.loads((folder / MADE_BY).read_text(encoding="utf-8"))
+        return made["key"] == key and made["files"] == _files(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _files(folder: Path) -> list[str]:
+    every = (path for path in folder.rglob("*") if path.is_file() and path.name != MADE_BY)
+    return sorted(path.relative_to(folder).as_posix() for path in every)
 
 
 def _key(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
