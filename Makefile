@@ -74,6 +74,7 @@ bench: setup ## measure speed, and read thousands of damaged files; PHOTOS=dir d
 	$(RUN) python benchmarks/scaling.py
 	$(RUN) python benchmarks/input.py $(if $(PHOTOS),"--photos=$$PHOTOS")
 	$(RUN) python benchmarks/evaluation.py
+	$(RUN) python benchmarks/verdicts.py
 	$(RUN) python benchmarks/damaged.py
 
 cost: setup ## measure how many hours a study takes on this machine: STUDY=name

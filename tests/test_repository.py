@@ -129,7 +129,7 @@ def test_python_of_a_page_runs(page):
 def test_readme_is_short_and_says_what_made_its_figures():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150
-    assert "reports/published/demo/about.json: machines, commits" in text
+    assert "reports/published/demo-8/about.json: machines, commits" in text
 
 
 def test_make_help_lists_every_target_for_people():
@@ -154,8 +154,8 @@ def test_package_declares_what_its_users_were_promised():
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone: git knows no files here")
-def test_no_result_of_a_run_is_kept_by_git_but_the_metric():
+def test_no_result_of_a_run_is_kept_by_git_but_the_metric_and_what_made_it():
     """So that a run leaves the working tree as it was, but for the figures that DVC compares."""
     kept = subprocess.run(["git", "ls-files", "reports"], cwd=ROOT, capture_output=True, text=True)
     own = [path for path in kept.stdout.split() if not path.startswith("reports/published/")]
-    assert own == ["reports/metrics.json"]
+    assert own == ["reports/about.json", "reports/metrics.json"]

@@ -45,7 +45,7 @@ def test_images_that_lack_a_run_do_not_count():
 
 @pytest.mark.parametrize("runs", [3, 8])
 def test_intervals_hold_what_is_true(runs):
-    """Of 300 draws from known effects of runs, images and both; see benchmarks/coverage.py."""
+    """Of 300 draws from known effects of runs, images and both; see benchmarks/verdicts.py."""
     rng, held = np.random.default_rng(runs), 0
     for _ in range(300):
         run, image = rng.normal(0, 2, runs), rng.normal(0, 30, (200, 1))

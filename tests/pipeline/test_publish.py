@@ -35,6 +35,7 @@ def finished(tmp_path, monkeypatch) -> Path:
         "# Results\n\n## Table 2. Errors\n\nnew\n\n## Table 3\n\nx\n"
     )
     (reports / "metrics.json").write_text("{}")
+    (reports / "about.json").write_text(json.dumps({"machines": ["a machine"]}))
     (tmp_path / "data" / "stage_seconds").mkdir(parents=True)
     (tmp_path / "data" / "stage_seconds" / "smoke.json").write_text('{"data": 1.0}')
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(reports / "figures" / "maps.png")
@@ -65,9 +66,8 @@ def test_published_run_says_what_made_it(finished):
     assert cli.main(["publish"]) == 0
     folder = finished / "reports" / "published" / "smoke"
     about = json.loads((folder / "about.json").read_text())
-    assert about["commits"] == ["abc", "def"] and about["machines"] == ["a machine"]
+    assert about["study"] == "smoke" and about["machines"] == ["a machine"]
     assert about["seeds"] == {name: [1] for name in SMOKE.networks}
-    assert about["threads"] == [1] and about["versions"] == {"torch": ["3"]}
     for name in ("summary.md", "metrics.json"):
         assert (folder / name).read_bytes() == (finished / "reports" / name).read_bytes()
     assert Image.open(folder / "maps.jpg").size == (9, 9)

@@ -14,7 +14,14 @@ from dvc.repo import Repo
 
 from camloc import cli
 from camloc.evaluation.store import IMAGES, Evaluation
-from camloc.report.compare import Revision, changed_params, differences, read_revision
+from camloc.report.compare import (
+    Revision,
+    changed_conditions,
+    changed_params,
+    differences,
+    moved_untouched,
+    read_revision,
+)
 
 ERROR = "loc_err_top1"
 DVC = (sys.executable, "-m", "dvc")
@@ -75,6 +82,35 @@ def test_parameters_that_differ_are_listed_by_key():
         "boxes.threshold": {"A": "0.2", "B": "0.3"},
         "models.x.convs": {"A": "[1]", "B": "–"},
     }
+
+
+def made(params: dict, about: dict, error: float) -> Revision:
+    rows = {"net": {"cls_err_top1": error, ERROR: 50.0}, "other": {"cls_err_top1": 20.0}}
+    return Revision("", params, rows, {}, "data", about)
+
+
+def test_what_else_made_the_results_is_told_where_it_differs():
+    a = made({}, {"machines": ["x", "y"], "threads": ["2"], "torch": ["3"]}, 1.0)
+    b = made({}, {"machines": ["z"], "threads": ["2"]}, 1.0)
+    table = changed_conditions(a, b)
+    assert table.to_dict("index") == {
+        "machines": {"A": "x, y", "B": "z"},
+        "torch": {"A": "3", "B": "–"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "moved"),
+    [
+        ({"boxes": {"threshold": 0.3}}, ["net"]),
+        ({"machine": {"workers": 3}}, ["net"]),
+        ({"seed": 2}, []),
+        ({"boxes": {"threshold": 0.3}, "training": {"lr": 1}}, []),
+    ],
+)
+def test_errors_that_moved_without_their_parameters_are_named(changed, moved):
+    assert moved_untouched(made({}, {}, 10.0), made(changed, {}, 12.0)) == moved
+    assert moved_untouched(made({}, {}, 10.0), made(changed, {}, 10.0)) == []
 
 
 @pytest.fixture

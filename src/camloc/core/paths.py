@@ -7,6 +7,7 @@ from camloc.core.errors import UserError
 
 FOLDER = "data"  # of the study that the pipeline runs
 EXECUTED = Path("reports") / "notebooks"
+ABOUT = "about.json"  # in `reports`: what made a run's results
 FINGERPRINTS = Path(FOLDER) / "fingerprints"
 EVALUATED = ("val", "test")  # the splits that get predictions, maps and errors
 

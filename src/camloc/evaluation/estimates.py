@@ -7,7 +7,7 @@ one observation a cell (S. R. Searle, G. Casella, C. E. McCulloch, *Variance Com
 what neither explains over S·N, which both hold. Its degrees of freedom are Satterthwaite's (F. E.
 Satterthwaite, *An approximate distribution of estimates of variance components*, 1946). Intervals
 and tests are Student's by those; the interval of a share is Wilson's (E. B. Wilson, 1927) at the
-number of independent images that would be as sure. `benchmarks/coverage.py` measures how often they
+number of independent images that would be as sure. `benchmarks/verdicts.py` measures how often they
 hold what is true.
 """
 

@@ -58,7 +58,11 @@ def evaluate(
         images,
         [kept.thresholds] if kept else [t.assign(**_key(*k)) for k, t in by_threshold.items()],
         wsol=kept.wsol if kept else thresholds.over_thresholds(curves),
-        choices={s.name: choices(s, rule, iou) for s in splits if s.stored(10).is_dir()},
+        choices={
+            split.name: table
+            for split in splits
+            if (table := choices(split, rule, iou)) is not None
+        },
         curves_key=curves_key,
     )
 

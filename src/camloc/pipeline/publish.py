@@ -15,7 +15,7 @@ from PIL import Image
 from camloc.core.errors import UserError, refusing
 from camloc.core.files import read_text, replacing, replacing_file
 from camloc.core.params import Params
-from camloc.core.paths import FOLDER, Study
+from camloc.core.paths import ABOUT, FOLDER, Study
 from camloc.core.rows import Row
 from camloc.evaluation.store import Evaluation
 from camloc.pipeline.fingerprints import of_notebook
@@ -42,7 +42,8 @@ def publish(root: Path, params: Params) -> Path:
     reports = root / "reports"
     times, maps = times_of(root, params.study), reports / "figures" / "maps.png"
     files = [reports / "summary.md", reports / "metrics.json", root / "params.yaml"]
-    if missing := [path for path in (*files, times, maps) if not path.is_file()]:
+    made_by = reports / ABOUT
+    if missing := [path for path in (*files, times, maps, made_by) if not path.is_file()]:
         raise UserError(f"{missing[0]} is missing; `make repro` makes it")
     chapters = list(read_chapters(params, root))
     _refuse_another_run(chapters, params)
@@ -51,11 +52,11 @@ def publish(root: Path, params: Params) -> Path:
         for path in files:
             shutil.copy(path, new)
         shutil.copy(times, new / TIMES)
+        about = {"study": params.study, "seeds": _seeds(params)} | json.loads(read_text(made_by))
+        (new / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         if params.data.source == "shapes":
             Image.open(maps).convert("RGB").save(new / "maps.jpg", quality=85)
         outcomes(Study(root / FOLDER), params).to_parquet(new / "outcomes.parquet", index=False)
-        about = provenance(chapters, params)
-        (new / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         text = with_quotes(page.read_text(encoding="utf-8"), root)
         with replacing_file(page) as written:
@@ -102,22 +103,11 @@ def outcomes(study: Study, params: Params) -> pd.DataFrame:
     return own
 
 
-def provenance(chapters: list[Chapter], params: Params) -> dict:
-    """Seeds of the networks, and the machines, versions and commits that made the chapters."""
-    made_by = [chapter.notebook.metadata["camloc"] for chapter in chapters]
+def _seeds(params: Params) -> dict[str, list[int]]:
+    """Of each network the seed of each run."""
     return {
-        "study": params.study,
-        "seeds": {
-            name: [seed_of_run(params.seed_of(name), run) for run in range(1, params.seeds + 1)]
-            for name in params.networks
-        },
-        "threads": sorted({about["threads"] for about in made_by}),
-        "machines": sorted({about["machine"] for about in made_by}),
-        "commits": sorted({about["commit"] for about in made_by}),
-        "versions": {
-            name: sorted({about["versions"][name] for about in made_by})
-            for name in made_by[0]["versions"]
-        },
+        name: [seed_of_run(params.seed_of(name), run) for run in range(1, params.seeds + 1)]
+        for name in params.networks
     }
 
 

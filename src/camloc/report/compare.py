@@ -1,9 +1,10 @@
 """Two revisions of a study side by side: what was changed, and what it did to the errors."""
 
+import hashlib
 import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from dvc_data.index import DataIndexError
 
 from camloc.core.errors import UserError, refusing
 from camloc.core.files import replacing_file
-from camloc.core.paths import FOLDER, Study
+from camloc.core.paths import ABOUT, FOLDER, Study
 from camloc.core.surroundings import check_remote, told
 from camloc.core.trees import flat, read_tree, shown
 from camloc.evaluation import store
@@ -34,7 +35,8 @@ class Revision:
     """A study as some commit, branch, experiment or the working tree holds it.
 
     `rows` are the errors in percent; `images` the errors image by image, of the rows whose
-    evaluation is in DVC's cache; `data` is the split and the data set's fingerprint, or None.
+    evaluation is in DVC's cache; `data` is the split and the data set's fingerprint, or None;
+    `about` what made it (see `camloc.report.pages.made_by`), empty where it does not say.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Revision:
     rows: dict[str, dict[str, float]]
     images: dict[str, Measures]
     data: str | None
+    about: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read_revision(root: Path, name: str) -> Revision:
@@ -71,7 +74,13 @@ def read_revision(root: Path, name: str) -> Revision:
     with refusing(f"{METRICS} of revision {shown(name)} is damaged", "run it again"):
         rows = {row: dict(errors) for row, errors in json.loads(metrics).items()}
     params = read_tree(declared, f"params.yaml of revision {shown(name)}")
-    return Revision(name, params, rows, *_cached(files, params))
+    about = {}
+    with (
+        suppress(*MISSING),
+        refusing(f"{ABOUT} of revision {shown(name)} is damaged", "run it again"),
+    ):
+        about = dict(json.loads(files.read_text(f"reports/{ABOUT}")))
+    return Revision(name, params, rows, *_cached(files, params), about)
 
 
 def _cached(files: DVCFileSystem, params: dict) -> tuple[dict, str | None]:
@@ -115,6 +124,45 @@ def changed_params(a: dict, b: dict) -> pd.DataFrame:
         if values["A"].get(key) != values["B"].get(key)
     }
     return pd.DataFrame.from_dict(lines, orient="index", columns=["A", "B"]).rename_axis("key")
+
+
+def changed_conditions(a: Revision, b: Revision) -> pd.DataFrame:
+    """What else made the results and differs: machine, threads, instructions, versions, commits and
+    data."""
+    conditions = [
+        {name: ", ".join(map(str, values)) for name, values in each.about.items()}
+        | {
+            "data": "–"
+            if each.data is None
+            else hashlib.sha256(each.data.encode()).hexdigest()[:10]
+        }
+        for each in (a, b)
+    ]
+    names = dict.fromkeys([*conditions[0], *conditions[1]])
+    lines = {
+        name: {title: own.get(name, NONE) for title, own in zip("AB", conditions, strict=True)}
+        for name in names
+        if conditions[0].get(name) != conditions[1].get(name)
+    }
+    return pd.DataFrame.from_dict(lines, orient="index", columns=["A", "B"]).rename_axis("made by")
+
+
+def moved_untouched(a: Revision, b: Revision) -> list[str]:
+    """Rows whose errors moved although no parameter that differs decides them: something else that
+    made the results did."""
+    sections = {key.partition(".")[0] for key in changed_params(a.params, b.params).index}
+    if sections - {"machine", "study", "boxes", "evaluate"}:
+        return []
+    decided = ("loc_err",) if sections & {"boxes", "evaluate"} else ()
+    return [
+        row
+        for row in a.rows.keys() & b.rows.keys()
+        if any(
+            value != b.rows[row].get(error)
+            for error, value in sorted(a.rows[row].items())
+            if not error.startswith(decided)
+        )
+    ]
 
 
 def differences(a: Revision, b: Revision, error: str) -> pd.DataFrame:
@@ -181,7 +229,7 @@ def _page(a: Revision, b: Revision) -> str:
         formatting.show(table.drop(columns=["low", "high"]), f"{title[0].upper()}{title[1:]} (%)")
         for title, table in found.items()
     ]
-    changed = changed_params(a.params, b.params)
+    changed, conditions = changed_params(a.params, b.params), changed_conditions(a, b)
     chart = figures.show(
         charts.differences(found),
         alt=f"How each row's errors differ between {a.name} and {b.name}, with intervals.",
@@ -194,6 +242,8 @@ def _page(a: Revision, b: Revision) -> str:
         first=a.name,
         second=b.name,
         changed=formatting.show(changed, "Parameters that differ") if len(changed) else None,
+        conditions=formatting.show(conditions, "What else differs") if len(conditions) else None,
+        moved=sorted(moved_untouched(a, b)),
         chart=chart,
         tables=tables,
     )

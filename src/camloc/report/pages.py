@@ -6,6 +6,7 @@ What the index says is lifted from the notebooks by the tags of their cells: `he
 
 import base64
 import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from PIL import Image
 
 from camloc.core.files import replacing, replacing_file
 from camloc.core.params import Params
-from camloc.core.paths import EXECUTED, FOLDER, Study, repository_root
+from camloc.core.paths import ABOUT, EXECUTED, FOLDER, Study, repository_root
 from camloc.report import explorer, formatting
 from camloc.report.formatting import NONE, TEMPLATES, filled
 
@@ -77,6 +78,9 @@ def render(params: Params) -> str:
         _write(folder / f"{EXPLORER}.html", "explorer", title | _explorer(params))
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
+    with replacing_file(root / "reports" / ABOUT) as new:
+        text = json.dumps(made_by(chapters), indent=2) + "\n"
+        new.write_text(text, encoding="utf-8")
     index = _index(params, chapters, cards)
     declared = (root / "params.yaml").read_text(encoding="utf-8")
     target = root / "reports" / "index.html"
@@ -223,6 +227,21 @@ def _index(params: Params, chapters: list[Chapter], cards: list[dict]) -> dict:
         "machines": sorted({_machine(chapter) for chapter in chapters}),
         "costs": formatting.show(costs, "When each notebook last ran, and what it took"),
     }
+
+
+def made_by(chapters: list[Chapter]) -> dict[str, list[str]]:
+    """The machines, numbers of threads, instructions, versions and commits that made the chapters,
+    each sorted: of one machine and commit one each."""
+    recorded = [c.notebook.metadata["camloc"] for c in chapters if "camloc" in c.notebook.metadata]
+    found = {
+        "machines": {about["machine"] for about in recorded},
+        "threads": {str(about["threads"]) for about in recorded},
+        "portable": {str(about["portable"]).lower() for about in recorded},
+        "commits": {about["commit"] for about in recorded},
+    }
+    names = dict.fromkeys(name for about in recorded for name in about["versions"])
+    found |= {name: {about["versions"][name] for about in recorded} for name in names}
+    return {name: sorted(values) for name, values in found.items()}
 
 
 def _machine(chapter: Chapter) -> str:
