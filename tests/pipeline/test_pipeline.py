@@ -3,7 +3,8 @@
 import json
 import re
 
-ROWS = {"googlenet", "backprop-googlenet", "googlenet-gap", "googlenet-gmp"}
+NETWORKS = {"googlenet", "googlenet-gap", "googlenet-gmp", "googlenet-control"}
+ROWS = NETWORKS | {"backprop-googlenet"}
 
 
 def test_study_fills_every_row_and_renders_every_notebook(clone):
@@ -53,16 +54,17 @@ def test_box_threshold_reruns_evaluation_and_report_only(clone):
         "originals-evaluate@googlenet",
         "evaluate@googlenet-gap",
         "evaluate@googlenet-gmp",
+        "controls-evaluate@googlenet-control",
         "report",
         "render",
     }
 
 
 def test_run_tells_how_far_it_is_and_what_it_gave(clone):
-    """The run of the test above; the smoke study has 5 stages, and 11 of its three networks."""
-    told = re.findall(r"^stage (\d+) of 16, (\S+) \w+ left at most$", clone.said, re.MULTILINE)
-    assert [place for place, _ in told] == ["1", "12", "13", "14", "15", "16"]
-    assert re.search(r"^stage 15 of 16 took \d+ s$", clone.said, re.MULTILINE)
+    """The run of the test above; the smoke study has 5 stages, and 14 of its four networks."""
+    told = re.findall(r"^stage (\d+) of 19, (\S+) \w+ left at most$", clone.said, re.MULTILINE)
+    assert [place for place, _ in told] == ["1", "14", "15", "16", "17", "18", "19"]
+    assert re.search(r"^stage 18 of 19 took \d+ s$", clone.said, re.MULTILINE)
     assert "localizes best of" in clone.said and "index.html" in clone.said
     assert not re.search("WARNING|ERROR|Interrupt", clone.said)
 

@@ -18,7 +18,7 @@ def test_one_models_declaration_reruns_that_model_only(clone):
 
 def test_wrong_parameter_stops_before_any_work_and_keeps_earlier_results(clone):
     before = clone.metrics()
-    weights = clone.folder / "data/networks/googlenet-gap/weights.safetensors"
+    weights = clone.folder / "data/networks/googlenet-gap/run-1/weights.safetensors"
     kept = weights.read_bytes()
     clone.edit("models", "googlenet-gap", "cut", value="inceptoin4e")
     done = clone.run("dvc", "repro")
@@ -32,7 +32,7 @@ def test_wrong_parameter_stops_before_any_work_and_keeps_earlier_results(clone):
 
 def test_refusal_inside_a_notebook_ends_with_code_2_and_one_message(clone):
     clone.run("camloc", "use", "smoke")
-    (clone.folder / "data/networks/googlenet/weights.safetensors").unlink()
+    (clone.folder / "data/networks/googlenet/run-1/weights.safetensors").unlink()
     done = clone.run("camloc", "run", "01_surgery", "--network", "googlenet-gap")
     assert done.returncode == 2
     assert "weights.safetensors is missing" in done.stderr

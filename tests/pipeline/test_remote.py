@@ -22,5 +22,8 @@ def test_pulled_study_runs_no_stage_and_has_the_same_results(clone, tmp_path):
     assert other.repro() == ["prepare"]
     assert done(other, "git", "status", "--porcelain") == ""
     assert other.metrics() == clone.metrics()
-    for result in ("reports/html/explorer.html", "data/predictions/googlenet-gap/test/cam.npy"):
+    for result in (
+        "reports/html/explorer.html",
+        "data/predictions/googlenet-gap/run-1/test/cam.npy",
+    ):
         assert (other.folder / result).read_bytes() == (clone.folder / result).read_bytes()

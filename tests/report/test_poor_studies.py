@@ -101,7 +101,9 @@ def test_report_of_a_poor_study_says_what_is_missing(
     pictures, tmp_path, capsys, lacking, evaluated, said
 ):
     make(tmp_path, lacking(pictures), evaluated)
-    given = ReportParameters(study="poor", **SECTIONS, **NETWORKS).model_dump(mode="json")
+    given = ReportParameters(study="poor", **SECTIONS, **NETWORKS, controls={}).model_dump(
+        mode="json"
+    )
     shown = run_notebook("05_report", tmp_path, given, capsys)
     for text in said:
         assert text in shown

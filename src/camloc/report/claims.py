@@ -391,7 +391,10 @@ def headline(found: list[Verdict]) -> str:
     told = f"Of {len(found)} claims {holds} hold and {fails} do not, after Holm's correction."
     undecided = words.count(ONE_TRAINING)
     if undecided:
-        told += f" One training of each network is no verdict on {undecided} of them."
+        told += (
+            f" One training of each network is no verdict on {undecided} of them; README.md has "
+            "the verdicts of the demo's eight."
+        )
     return told
 
 

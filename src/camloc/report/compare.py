@@ -75,11 +75,10 @@ def read_revision(root: Path, name: str) -> Revision:
         rows = {row: dict(errors) for row, errors in json.loads(metrics).items()}
     params = read_tree(declared, f"params.yaml of revision {shown(name)}")
     about = {}
-    with (
-        suppress(*MISSING),
-        refusing(f"{ABOUT} of revision {shown(name)} is damaged", "run it again"),
-    ):
-        about = dict(json.loads(files.read_text(f"reports/{ABOUT}")))
+    with suppress(*MISSING):
+        told_by = files.read_text(f"reports/{ABOUT}")
+        with refusing(f"{ABOUT} of revision {shown(name)} is damaged", "run it again"):
+            about = dict(json.loads(told_by))
     return Revision(name, params, rows, *_cached(files, params), about)
 
 

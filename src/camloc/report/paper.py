@@ -53,4 +53,11 @@ TITLES = {
     "centre-box": "Centre box",
     "centre-gaussian": "Centre Gaussian",
     "heuristics-googlenet-gap": "GoogLeNet-GAP, heuristics",
+    "alexnet-control": "AlexNet, control",
+    "vgg16-control": "VGGnet, control",
+    "googlenet-control": "GoogLeNet, control",
+    "nin-control": "NIN, control",
+    "backprop-alexnet-control": "Backprop on AlexNet, control",
+    "backprop-vgg16-control": "Backprop on VGGnet, control",
+    "backprop-googlenet-control": "Backprop on GoogLeNet, control",
 }
