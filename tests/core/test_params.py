@@ -128,6 +128,14 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             {"models__googlenet": {"backbone": "googlenet", "cut": "inception4d"}},
             "models.googlenet: another network has this name already",
         ),
+        (
+            {"controls__googlenet_gap": {"original": "googlenet"}},
+            "controls.googlenet-gap: another network has this name already",
+        ),
+        (
+            {"controls__control": {"original": "googelnet"}},
+            "controls.control.original: no original named 'googelnet'; did you mean googlenet?",
+        ),
         ({"loading__resize": 63}, "loading.resize: must be at least loading.size"),
         (
             {"cams__saliency": ["googlenett"]},

@@ -35,7 +35,7 @@ def study(originals, models=None, **loading):
     """The smoke study with other networks."""
     tree = params.load(SMOKE).model_dump()
     tree["originals"] = originals
-    tree["models"] = models or {}
+    tree |= {"models": models or {}, "controls": {}}
     tree["loading"] |= loading
     return params.Params.model_validate(tree)
 
@@ -49,6 +49,14 @@ def refusal(*arguments, **loading):
 
 ALEXNET = {"alexnet": {"width": 0.02}}
 CUT = {"backbone": "alexnet", "cut": "features.11", "convs": [8]}
+
+
+def test_original_may_be_declared_several_times_under_names_of_their_own(repository):
+    """Each is cut as the backbone that it is, also where its name is another."""
+    originals = {name: {"backbone": "alexnet", "width": 0.02} for name in ("first", "second")}
+    check(study(originals, {"cut": CUT | {"backbone": "second"}}))
+    [line] = refusal({"first": {"backbone": "alexnt"}})
+    assert "originals.first" in line and "did you mean alexnet" in line
 
 
 def test_networks_pass_at_the_smallest_size_that_they_take(repository):
