@@ -19,7 +19,7 @@ from camloc.data.manifest import Manifest
 from camloc.pipeline.parameters import DataParameters
 from camloc.pipeline.stages import data
 from camloc.report import claims, figures, tables
-from camloc.report.pages import Chapter, contents, read_chapters, render
+from camloc.report.pages import Chapter, contents, made_by, read_chapters, render
 
 ROOT = repository_root()
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
@@ -131,3 +131,17 @@ def test_study_of_pictures_of_one_class_has_no_figure_of_several(bare_study):
     rule = Rule.of(SMOKE.boxes)
     assert figures.several_classes(Split(bare_study, lone, "val"), "cam", rule, 3) is None
     assert 'id="fig-classes"' in figures.missing("none", "classes").data
+
+
+def test_what_made_the_chapters_is_listed_once():
+    about = {"machine": "x", "threads": 2, "portable": True, "versions": {"torch": "3"}}
+    made = [{"camloc": about | {"commit": commit}} for commit in ("def", "abc", "abc")]
+    notebooks = [nbformat.v4.new_notebook(metadata=each) for each in [*made, {}]]
+    chapters = [Chapter("", "", str(i), notebook) for i, notebook in enumerate(notebooks)]
+    assert made_by(chapters) == {
+        "machines": ["x"],
+        "threads": ["2"],
+        "portable": ["true"],
+        "commits": ["abc", "def"],
+        "torch": ["3"],
+    }

@@ -236,7 +236,7 @@ def made_by(chapters: list[Chapter]) -> dict[str, list[str]]:
     found = {
         "machines": {about["machine"] for about in recorded},
         "threads": {str(about["threads"]) for about in recorded},
-        "portable": {str(about["portable"]).lower() for about in recorded},
+        "portable": {str(about.get("portable", False)).lower() for about in recorded},
         "commits": {about["commit"] for about in recorded},
     }
     names = dict.fromkeys(name for about in recorded for name in about["versions"])
@@ -249,7 +249,8 @@ def _machine(chapter: Chapter) -> str:
     if not about:
         return "not recorded"
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    return f"{about['machine']}, stages on {about['threads']} threads; {versions}"
+    portable = ", with instructions that every x86 processor has" if about.get("portable") else ""
+    return f"{about['machine']}, stages on {about['threads']} threads{portable}; {versions}"
 
 
 def _cost(chapter: Chapter) -> dict[str, str]:
