@@ -38,7 +38,8 @@ def hours(study: Params, name: str, device: torch.device) -> dict[str, float]:
     recipe, (train, seen) = study.training_of(name), images(study)
     size, num_classes = study.loading.size, CLASSES[study.data.source]
     batch = recipe.batch if device.type == "cuda" else min(recipe.batch, 16)
-    network = build(study, name, num_classes)
+    built = study.controls[name].original if name in study.controls else name
+    network = build(study, built, num_classes)
     step = training_step(network, recipe, size, batch, device)
     trained = batch * calls_per_second(step, device, warm=1)
     pictures = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
@@ -62,12 +63,13 @@ def main() -> None:
     parser.add_argument("study", choices=[path.stem for path in STUDIES.glob("*.yaml")])
     study = params.load(STUDIES / f"{parser.parse_args().study}.yaml")
     device = choose_device("auto")
-    rows = {name: hours(study, name, device) for name in (*study.originals, *study.models)}
+    rows = {name: hours(study, name, device) for name in study.networks}
     table = pd.DataFrame.from_dict(rows, orient="index")
     precision = choose_precision(study.finetune.precision, device)
     print(f"{study.study} on {device}, {precision}, {study.loading.size} px")
     print(table.round(2).to_string())
-    print(f"in all: {table.filter(like='hours').sum().sum():.1f} hours")
+    whole = study.seeds * table.filter(like="hours").sum().sum()
+    print(f"in all, {study.seeds} times: {whole:.1f} hours")
 
 
 if __name__ == "__main__":
