@@ -317,7 +317,8 @@ class Verdict:
     def more(self) -> str:
         """What the word leaves open, in a sentence or none."""
         if self.word == DEPENDS:
-            return "; ".join(f"by {way} it {_verb(word)}" for way, word in self.by.items()) + "."
+            told = "; ".join(f"by {way} it {_verb(word)}" for way, word in self.by.items())
+            return f"{told[0].upper()}{told[1:]}."
         rivals = self.not_told_from
         if self.claim.figure == "localization" and self.word in (CANNOT_TELL, FAILS) and rivals:
             return f"Not told from, or behind: {', '.join(rivals)}."
@@ -326,11 +327,12 @@ class Verdict:
     @property
     def not_told_from(self) -> list[str]:
         """The second rows of comparisons by the study's own rule that do not lie where claimed."""
-        return [
+        found = (
             effect.comparison.difference[1][0]
             for effect in self.effects
             if effect.comparison.by == OWN_RULE and effect.found.images and effect.support > SURE
-        ]
+        )
+        return list(dict.fromkeys(found))
 
     @property
     def support(self) -> float:
@@ -388,7 +390,10 @@ def headline(found: list[Verdict]) -> str:
         sum((p <= SURE) & (word == wanted) for p, word in zip(holm(ps), words, strict=True))
         for wanted, ps in p_values.items()
     )
-    told = f"Of {len(found)} claims {holds} hold and {fails} do not, after Holm's correction."
+    told = (
+        f"Of {len(found)} claims {holds} {'holds' if holds == 1 else 'hold'} and {fails} "
+        f"{'does' if fails == 1 else 'do'} not, after Holm's correction."
+    )
     undecided = words.count(ONE_TRAINING)
     if undecided:
         told += (
