@@ -133,7 +133,10 @@ def main() -> None:
     pairs = [("googlenet-gap", "googlenet-gmp"), ("vgg16-gap", "vgg16-control")]
     pairs += [("alexnet-gap", "alexnet-control"), ("googlenet-gap", "googlenet-control")]
     effects = measured(outcomes, "cls_err_top1", pairs)
-    print("effects in points:", {name: round(part, 1) for name, part in effects._asdict().items()})
+    print(
+        "effects in points:",
+        {name: round(float(part), 1) for name, part in effects._asdict().items()},
+    )
     lines = {
         (runs, images): coverage(rng, effects, runs, images) for runs in RUNS for images in IMAGES
     }
