@@ -237,7 +237,12 @@ def _key(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
     """A digest of all that a run's result depends on."""
     stage = fingerprints.STAGES[work.__module__.rpartition(".")[2]]
     code = fingerprints.of_code(stage, repository_root())
-    hashed = hashlib.sha256(json.dumps([code, given.deciding()], sort_keys=True).encode())
+    return digest([code, given.deciding()], reads)
+
+
+def digest(told: object, reads: Sequence[Path]) -> str:
+    """A SHA-256 of a value that JSON can hold and of the contents of files and folders."""
+    hashed = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for path in reads:
         files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
         for file in files:

@@ -1,7 +1,5 @@
 """04_evaluate: boxes from the maps, errors from the boxes."""
 
-import hashlib
-import json
 from pathlib import Path
 
 from camloc.boxes.predictions import Split
@@ -90,10 +88,5 @@ def _curves_key(study: Study, given: EvaluateParameters) -> str:
     how maps are read."""
     options = given.boxes.model_dump(include={"crops", "merge", "normalise"})
     code = fingerprints.of_code(fingerprints.STAGES["evaluate"], repository_root())
-    told = json.dumps([options, given.evaluate.iou, code], sort_keys=True)
-    hashed = hashlib.sha256(told.encode())
-    for folder in (study.manifest, study.truth, study.predictions(given.network)):
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            with path.open("rb") as file:
-                hashed.update(hashlib.file_digest(file, "sha256").digest())
-    return hashed.hexdigest()
+    reads = [study.manifest, study.truth, study.predictions(given.network)]
+    return runs.digest([options, given.evaluate.iou, code], reads)
