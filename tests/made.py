@@ -47,7 +47,7 @@ def annotation(wnid: str, *boxes: tuple) -> str:
 
 def store_random_maps(study: Study, name: str, side: int, seed: int = 0) -> None:
     """Random predictions of every class of the evaluated splits, with random CAMs (side, side) and
-    random saliency at the same resolution, and the same of ten crops."""
+    random saliency at the same resolution, and CAMs of ten crops and in bfloat16."""
     manifest, rng = Manifest.load(study.manifest), np.random.default_rng(seed)
     for split in EVALUATED:
         images = manifest.split(split)["image"]
@@ -56,10 +56,17 @@ def store_random_maps(study: Study, name: str, side: int, seed: int = 0) -> None
         ranks = np.tile(np.arange(1, shape[1] + 1), (shape[0], 1))
         scores = np.sort(rng.dirichlet(np.ones(shape[1]), shape[0]), axis=1)[:, ::-1]
         folder = study.predictions(name) / split
-        ten_crop = folder.with_name(f"{split}-ten-crop")
         low, crops = (rng.standard_normal((*shape, *of, side, side)) for of in ((), (10,)))
-        for target, maps in ((folder, {"cam": low, "backprop": -low}), (ten_crop, {"cam": crops})):
+        kinds = {
+            "": {"cam": low, "backprop": -low},
+            "ten-crop": {"cam": crops},
+            "bf16": {"cam": low},
+        }
+        for kind, maps in kinds.items():
+            target = store.folder_of(folder, kind)
             writer = store.MapWriter(target, images, manifest.wnids)
             writer.write(classes, ranks, scores, maps)
             writer.close()
-        store.write_crops(ten_crop, 128, 112)
+            cells = [(112 / side / 2, 112 / side)] * 2
+            seen = 128 if kind == "ten-crop" else 112
+            store.write_geometry(target, store.Geometry(seen, 112, cells))

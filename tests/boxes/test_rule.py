@@ -7,8 +7,9 @@ import pytest
 from camloc.boxes.authors import authors_boxes
 from camloc.boxes.geometry import CORNERS
 from camloc.boxes.heuristic import five_predictions
-from camloc.boxes.paper import boxes_from_maps
+from camloc.boxes.paper import boxes_from_maps, upsample
 from camloc.boxes.rule import Rule
+from camloc.core.errors import UserError
 from camloc.core.params import Boxes
 from camloc.data import ten_crop
 from camloc.maps import store
@@ -67,11 +68,44 @@ def test_minimum_counts_as_zero_if_asked_for(tmp_path):
 
 @pytest.mark.parametrize("merge", ["coverage-mean", "absolute-sum"])
 def test_maps_of_ten_crops_are_merged(tmp_path, merge):
-    store.write_crops(tmp_path, side=32, size=28)
+    store.write_geometry(tmp_path, store.Geometry(side=32, size=28, cells=None))
     stored = np.random.default_rng(1).normal(size=(2, 10, 4, 4)).astype(np.float16)
     whole = rule(crops=10, merge=merge).whole(stored, tmp_path)
     expected = [ten_crop.merge(low, 32, 28, merge == "absolute-sum") for low in stored]
     assert (whole == np.stack(expected)).all()
+
+
+def test_cells_spread_evenly_are_where_resizing_puts_them(tmp_path):
+    store.write_geometry(tmp_path, store.Geometry(24, 24, [(1.5, 4), (1.5, 4)]))
+    placed = rule(cells="receptive-field").whole(MAPS, tmp_path)
+    assert placed.shape == (5, 24, 24)
+    np.testing.assert_allclose(placed, [upsample(low, 24, 24) for low in MAPS], atol=1e-5)
+
+
+def test_cells_lie_at_the_centres_of_their_receptive_fields_if_asked_for(tmp_path):
+    store.write_geometry(tmp_path, store.Geometry(6, 6, [(2, 2), (0, 5)]))
+    low = np.array([[[0, 10], [20, 30]]], np.float32)
+    placed = rule(cells="receptive-field").whole(low, tmp_path)[0]
+    assert placed[:, 0].tolist() == [0, 0, 0, 10, 20, 20]  # at rows 2 and 4
+    assert placed[0].tolist() == [0, 2, 4, 6, 8, 10]  # at columns 0 and 5
+    assert rule(cells="receptive-field").whole(low, tmp_path, "backprop").shape == (1, 2, 2)
+
+
+def test_cells_of_crops_are_placed_before_the_crops_are_merged(tmp_path):
+    store.write_geometry(tmp_path, store.Geometry(10, 8, [(0, 3), (1, 3)]))
+    stored = np.random.default_rng(2).normal(size=(2, 10, 3, 3)).astype(np.float16)
+    found = rule(cells="receptive-field", crops=10).whole(stored, tmp_path)
+    one = rule(cells="receptive-field").whole
+    store.write_geometry(tmp_path, store.Geometry(8, 8, [(0, 3), (1, 3)]))
+    for ten, whole in zip(stored, found, strict=True):
+        expected = ten_crop.merge(one(ten, tmp_path), 10, 8, absolute_sum=False)
+        np.testing.assert_allclose(whole, expected, atol=1e-5)
+
+
+def test_cells_whose_place_is_not_known_are_refused(tmp_path):
+    store.write_geometry(tmp_path, store.Geometry(6, 6, None))
+    with pytest.raises(UserError, match=r"boxes\.cells: it is not known where"):
+        rule(cells="receptive-field").whole(MAPS, tmp_path)
 
 
 def test_only_cams_are_of_ten_crops():

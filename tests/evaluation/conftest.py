@@ -7,7 +7,7 @@ from four_pictures import CLASSES, LEFT, RIGHT, WNIDS
 
 from camloc.boxes.predictions import Split
 from camloc.data.manifest import Manifest
-from camloc.maps.store import MapWriter
+from camloc.maps.store import Geometry, MapWriter, write_geometry
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def stored(tmp_path, manifest):
         maps = {method: np.array(low) for method, low in maps.items()}
         writer.write(np.array(classes), ranks, 1 / ranks, maps)
         writer.close()
+        write_geometry(folder / "test", Geometry(20, 20, [(9.5, 20), (4.5, 10)]))
         return Split(folder, manifest, "test")
 
     return write

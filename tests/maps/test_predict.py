@@ -69,6 +69,7 @@ class Body(nn.Module):
 
 WNIDS = ["n30", "n10", "n20", "n40"]
 IMAGES = [f"val_{i}" for i in range(5)]
+GEOMETRY = store.Geometry(side=12, size=12, cells=[[1.5, 4], [1.5, 4]])
 
 
 @pytest.fixture
@@ -88,6 +89,7 @@ def batches():
 def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2):
     write_predictions(
         folder,
+        GEOMETRY,
         network,
         network if cams else None,
         batches,
@@ -143,7 +145,22 @@ def test_saliency_is_stored_for_the_same_classes(network, batches, tmp_path):
 
 def test_network_without_maps_stores_predictions_only(network, batches, tmp_path):
     write(tmp_path / "val", network, batches, cams=False)
-    assert [path.name for path in (tmp_path / "val").iterdir()] == ["predictions.parquet"]
+    found = {path.name for path in (tmp_path / "val").iterdir()}
+    assert found == {"predictions.parquet", "geometry.json"}
+
+
+def test_geometry_is_stored_beside_the_maps(network, batches, tmp_path):
+    write(tmp_path / "val", network, batches)
+    assert store.read_geometry(tmp_path / "val") == GEOMETRY
+
+
+def test_maps_computed_in_bfloat16_are_stored_like_others(network, batches, tmp_path):
+    write(tmp_path / "val", network, batches)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        write(tmp_path / "low", network, batches)
+    exact, low = (store.read_maps(tmp_path / name, "cam")[4] for name in ("val", "low"))
+    assert low.dtype == np.float16 and (low != exact).any()
+    np.testing.assert_allclose(low, exact, atol=0.02)
 
 
 def test_both_kinds_of_maps_are_stored_side_by_side(network, batches, tmp_path):

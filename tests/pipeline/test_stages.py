@@ -13,7 +13,7 @@ from camloc.core.errors import Stopped, UserError
 from camloc.core.params import Boxes, Evaluate, Model
 from camloc.core.paths import Study
 from camloc.data.manifest import Manifest, save_truth
-from camloc.evaluation.choices import DEVIATIONS
+from camloc.evaluation.choices import DEVIATIONS, IN_BF16
 from camloc.evaluation.error_types import ERROR_TYPES
 from camloc.evaluation.store import Evaluation
 from camloc.networks import backbones
@@ -199,7 +199,7 @@ def test_evaluation_leaves_its_results_and_the_submission(study):
     rows = ["googlenet-gap", "heuristics-googlenet-gap", "heuristics-text-googlenet-gap"]
     assert list(kept.percentages()["test"]) == rows
     assert 0 < kept.wsol["test"]["googlenet-gap"]["pxap"] < 100  # by the withheld split's masks
-    assert list(kept.choices["test"].index) == ["this study", *DEVIATIONS]
+    assert list(kept.choices["choice"].unique()) == [*DEVIATIONS, IN_BF16]
     assert set(kept.images["error_type"].dropna()) <= set(ERROR_TYPES)
     lines = (folder / "test-submission.txt").read_text().splitlines()
     assert len(lines) == 6 and all(len(line.split()) == 25 for line in lines)

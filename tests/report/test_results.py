@@ -2,13 +2,11 @@
 
 import json
 
-import pandas as pd
 import pytest
 from small import results
 
-from camloc.core.params import Model
+from camloc.core.params import Model, Overrides
 from camloc.core.rows import Row
-from camloc.evaluation.choices import choice
 from camloc.report import summary, tables
 from camloc.report.claims import RULE
 
@@ -73,18 +71,20 @@ def test_summary_says_how_many_runs_were_trained_and_failed():
     assert "4 runs were asked for; of some networks 1 failed" in text
 
 
-def test_another_number_of_groups_is_a_choice_if_it_was_run(study):
+def test_other_groups_and_trainings_are_choices_if_they_were_run():
     two = GAP.model_copy(update={"groups": 2})
-    best = study.measures()["best"]["loc_err_top1"].set_axis(["loc_err_top1"], axis=1)
-    changes = choice(best, best)
-    base = pd.DataFrame([changes], index=["this study"])
-    for name, rows in (("again", ["this study", "2 groups (`again`)"]), ("no", ["this study"])):
+    low = GAP.model_copy(update={"training": Overrides(precision="bf16", epochs=3)})
+    same = {"loc_err_top1": [0, 1]}
+    own = "best, this study"
+    for networks, rows in (
+        ({"again": two}, [own, "best, 2 groups (`again`)"]),
+        ({"again": low}, [own, "best, trained with epochs 3, precision bf16 (`again`)"]),
+        ({"no": two}, [own]),
+    ):
         made = results(
-            {"best": {"loc_err_top1": [0, 1]}, "again": {"loc_err_top1": [0, 1]}},
-            networks={"best": GAP, name: two},
-            choices={"best": base},
+            {"best": same, "again": same}, networks={"best": GAP} | networks, choices={"best": {}}
         )
-        assert list(tables.choices(made)["best"].index) == rows
+        assert list(tables.choices(made).index) == rows
 
 
 def test_summary_and_metrics_are_written(study, tmp_path):

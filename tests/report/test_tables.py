@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from small import results
+from small import measured, results
 
 from camloc.core.rows import Row
-from camloc.evaluation.choices import choice
 from camloc.evaluation.error_types import CORRECT, MISLOCALIZED, OVERSIZED, PART
 from camloc.report import formatting, paper, tables
 
@@ -123,14 +122,23 @@ def test_error_types_are_percent_of_the_images_of_each_row_and_size():
 
 def test_choice_has_its_errors_and_its_paired_difference():
     """The choice is wrong on a and b, the base on a alone."""
-    base = pd.DataFrame({"loc_err_top1": [1.0, 0, 0, 0]}, index=list("abcd"))
-    other = pd.DataFrame({"loc_err_top1": [0.0, 0, 1, 1]}, index=list("dcba"))
-    changes = pd.DataFrame([choice(base, base), choice(other, base)], ["this study", "other"])
-    (table,) = tables.choices(results({}, choices={"net": changes})).values()
+    base = {"loc_err_top1": [1, 0, 0, 0]}
+    other = measured({"loc_err_top1": [1, 1, 0, 0]})
+    table = tables.choices(results({"net": base}, choices={"net": {"other": other}}))
     shown = formatting.formatted(table)
     assert list(shown) == ["top-1", "top-1 difference"]
-    assert shown.loc["this study", "top-1 difference"] == "+0.0 (+0.0 to +0.0)"
-    assert table.loc["other", ["top-1", "top-1 difference"]].tolist() == [50, 25]
+    assert shown.loc["net, this study", "top-1 difference"] == "+0.0 (+0.0 to +0.0)"
+    assert table.loc["net, other", ["top-1", "top-1 difference"]].tolist() == [50, 25]
+
+
+def test_choice_of_several_runs_is_their_mean_and_its_difference_is_paired_run_by_run():
+    base = {"loc_err_top1": [[1, 0], [0, 0], [0, 1], [0, 0]]}
+    other = measured({"loc_err_top1": [[1, 1], [0, 0], [1, 1], [0, 0]]})
+    table = tables.choices(results({"net": base}, choices={"net": {"other": other}}))
+    assert table.loc["net, other", ["top-1", "top-1 difference"]].tolist() == [50, 25]
+    alone = measured({"loc_err_top1": [1, 0, 0, 0]})  # as if the second run's were not there
+    table = tables.choices(results({"net": base}, choices={"net": {"other": alone}}))
+    assert table.loc["net, other", "top-1 difference"] == 0
 
 
 def test_wsol_metrics_are_those_of_the_held_out_level_and_those_tuned_here():

@@ -53,12 +53,17 @@ class Split:
             for image, mask in zip(masks["image"], masks["mask"], strict=True)
         }
 
-    def stored(self, crops: int = 1) -> Path:
-        """The folder of the predictions from so many crops."""
-        return self.folder / (self.name if crops == 1 else f"{self.name}-ten-crop")
+    def stored(self, kind: str = "") -> Path:
+        """The folder of the predictions (see `camloc.maps.store.folder_of`)."""
+        return store.folder_of(self.folder / self.name, kind)
 
     def predictions(
-        self, method: str, rule: Rule, images: Sequence[str] | None = None, ranks: int = 0
+        self,
+        method: str,
+        rule: Rule,
+        images: Sequence[str] | None = None,
+        ranks: int = 0,
+        kind: str = "",
     ) -> tuple[pd.DataFrame, NDArray[np.float32]]:
         """The predictions of the classes that an image holds, whatever their rank, with the box of
         each one's map.
@@ -66,12 +71,13 @@ class Split:
         Args:
             images: take those of these images only.
             ranks: take the first so many predictions of each image, too.
+            kind: of what is stored, where the rule does not ask for ten crops.
 
         Returns:
             `image`, `rank`, `wnid`, `score`, `true` (whether its class is the image's), `width`,
             `height` and the corners; and the maps (N, h, w), merged where they are of ten crops.
         """
-        folder = self.stored(rule.crops(method))
+        folder = self.stored(store.TEN_CROP if rule.crops(method) == 10 else kind)
         predictions = store.read(folder)
         key = pd.MultiIndex.from_frame(predictions[["image", "wnid"]])
         held = pd.MultiIndex.from_frame(self.manifest.boxes[["image", "wnid"]])
@@ -82,7 +88,7 @@ class Split:
         rows = np.flatnonzero(counts)
         predictions = predictions.iloc[rows].reset_index(drop=True)
         maps = store.read_maps(folder, method)
-        maps = rule.whole(maps.reshape(-1, *maps.shape[2:])[rows], folder)
+        maps = rule.whole(maps.reshape(-1, *maps.shape[2:])[rows], folder, method)
         sides = ["width", "height"]
         size = self.images.set_index("image")[sides]
         predictions[sides] = size.loc[predictions["image"]].to_numpy()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from camloc.boxes import authors
 from camloc.boxes.heuristic import Pairs, loose_and_tight
 from camloc.boxes.paper import boxes_from_maps
+from camloc.core.errors import UserError
 from camloc.core.params import Boxes
 from camloc.core.rows import HEURISTICS
 from camloc.data.ten_crop import merge
@@ -63,24 +64,49 @@ class Rule:
         """Of how many crops of a picture the maps of a method are read."""
         return self.options.crops if method == "cam" else 1
 
-    def whole(self, maps: NDArray, folder: Path) -> NDArray[np.float32]:
+    def whole(self, maps: NDArray, folder: Path, method: str = "cam") -> NDArray[np.float32]:
         """Stored maps as one each, of their crops where they have several, the minimum at 0 if
-        asked for.
+        asked for, and CAMs with their cells where they are to lie.
 
         Args:
             maps: (N, h, w), or of ten crops (N, 10, h, w).
             folder: where they are stored.
 
         Returns:
-            (N, h, w), or (N, side, side) of the square that the crops are from.
+            (N, h, w), or (N, side, side) of the square that the crops are from, or of the pixels
+            on which the cells are placed.
+
+        Raises:
+            UserError: it is not known where the cells lie.
         """
-        if maps.ndim == 4:
-            side, size = store.read_crops(folder)
-            absolute_sum = self.options.merge == "absolute-sum"
-            crops, maps = maps, np.empty((len(maps), side, side), np.float32)
-            for i, ten in enumerate(crops):
-                maps[i] = merge(ten, side, size, absolute_sum)
+        places = method == "cam" and self.options.cells == "receptive-field"
+        if maps.ndim == 4 or places:
+            geometry = store.read_geometry(folder)
+            stored, side, sums = maps, geometry.side, self.options.merge == "absolute-sum"
+            maps = np.empty((len(maps), side, side), np.float32)
+            for i, low in enumerate(stored):
+                low = placed(low, geometry) if places else low
+                maps[i] = low if low.ndim == 2 else merge(low, side, geometry.size, sums)
         found = maps.astype(np.float32, copy=False)
         if self.options.normalise == "min-max":
             found = found - found.min(axis=(1, 2), keepdims=True)
         return found
+
+
+def placed(low: NDArray, geometry: store.Geometry) -> NDArray[np.float32]:
+    """A map (..., h, w) on the pixels that the network saw (..., size, size): its cells at the
+    centres of their receptive fields, bilinear between them, level beyond the outermost.
+
+    Raises:
+        UserError: it is not known where the cells lie.
+    """
+    if geometry.cells is None:
+        raise UserError(
+            "boxes.cells: it is not known where the receptive fields of this network lie; use even"
+        )
+    pixels = np.arange(geometry.size)
+    height, width = (
+        np.array([np.interp(pixels, first + step * np.arange(count), one) for one in np.eye(count)])
+        for count, (first, step) in zip(low.shape[-2:], geometry.cells, strict=True)
+    )
+    return (height.T @ low.astype(np.float32) @ width).astype(np.float32)

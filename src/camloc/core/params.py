@@ -267,21 +267,24 @@ class Control(Section):
 
 
 class Cams(Section):
-    """Which maps are stored: of the `top` predicted classes, or of all; `saliency` and `ten_crop`
-    name the networks that get their gradient saliency and the CAMs of ten crops, too."""
+    """Which maps are stored: of the `top` predicted classes, or of all; `saliency`, `ten_crop` and
+    `bf16` name the networks that get their gradient saliency, the CAMs of ten crops, and CAMs in
+    bfloat16, too."""
 
     top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
     batch: Batch
     saliency: list[str]
     saliency_cell: Side
     ten_crop: list[str] = []
+    bf16: list[str] = []
 
 
 class Boxes(Section):
     """How a map becomes a box; `threshold` and `tight` are shares of the map's maximum.
 
     The rule `heuristic` is `authors` with five guesses from three classes, as the authors' code
-    has it, and `heuristic-text` is `largest-component` with five, as their text does.
+    has it, and `heuristic-text` is `largest-component` with five, as their text does. The cells of
+    a CAM are spread evenly over the picture, or lie at the centres of their receptive fields.
     """
 
     rule: Literal["largest-component", "authors", "heuristic", "heuristic-text"] = (
@@ -289,6 +292,7 @@ class Boxes(Section):
     )
     threshold: Fraction
     normalise: Literal["max", "min-max"] = "max"
+    cells: Literal["even", "receptive-field"] = "even"
     crops: Literal[1, 10] = 1
     merge: Literal["coverage-mean", "absolute-sum"] = "coverage-mean"
     tight: Fraction = 0.4
@@ -417,13 +421,12 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
     if params.data.source == "shapes" and params.cams.top != "all":
         yield "cams.top: the labels of shapes' test split are withheld, so its maps must be of all"
-    for key in ("saliency", "ten_crop"):
+    for key in ("saliency", "ten_crop", "bf16"):
         for name in getattr(params.cams, key):
             if name not in networks:
                 yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
-    for name in params.cams.ten_crop:
-        if name in networks and not params.has_cam(name):
-            yield f"cams.ten_crop: {name} has no CAM; name networks that end in global pooling"
+            elif key != "saliency" and not params.has_cam(name):
+                yield f"cams.{key}: {name} has no CAM; name networks that end in global pooling"
     if params.boxes.crops == 10:
         for name in networks:
             if params.has_cam(name) and name not in params.cams.ten_crop:

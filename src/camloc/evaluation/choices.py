@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS
 from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
-from camloc.evaluation.errors import score
-from camloc.evaluation.estimates import estimate
+from camloc.core.rows import OWN
+from camloc.evaluation.errors import score, score_cams
 from camloc.maps import store
 
-# What the text of the paper and the released code do differently, one change at a time.
+# What the text of the paper, the released code and the geometry of networks do differently, one
+# change at a time.
 DEVIATIONS: dict[str, dict] = {
+    "cells at the centres of their receptive fields": {"cells": "receptive-field"},
     "threshold 7.8 %": {"threshold": 20 / 255},
     "min-max instead of max": {"normalise": "min-max"},
     "the authors' boxes": {"rule": "authors"},
@@ -21,40 +23,53 @@ DEVIATIONS: dict[str, dict] = {
     "ten crops, absolute sum": {"crops": 10, "merge": "absolute-sum"},
     "all that the authors' code does": {"crops": 10, "merge": "absolute-sum", "rule": "authors"},
 }
+PLACEMENT = next(iter(DEVIATIONS))
+IN_BF16 = "computed in bfloat16"
 # By how much wider cells of the saliency are, in place of `cams.saliency_cell`.
 CELLS = {2: "saliency in cells twice as wide", 4: "saliency in cells four times as wide"}
 
+Located = tuple[pd.DataFrame, NDArray]  # of `Split.predictions`
 
-def choices(split: Split, rule: Rule, iou: float) -> pd.DataFrame | None:
-    """What each choice of the evaluation changes: on a network's CAMs where those of ten crops are
-    stored, else on its gradient saliency; None where it has neither.
+
+def choices(split: Split, method: str, located: Located, rule: Rule, iou: float) -> pd.DataFrame:
+    """The localization errors of a row with one choice of the evaluation changed at a time.
+
+    CAMs have `PLACEMENT`, all of `DEVIATIONS` where ten crops are stored, and `IN_BF16` where
+    bfloat16 is; the gradient saliency has `CELLS`.
+
+    Args:
+        located: the row's own predictions and maps.
 
     Returns:
-        A row for the study's own choices and one for each of `DEVIATIONS`, or of cells of the
-        saliency; `loc_err_…` in percent, `loc_err_… change` against the first row in points, and
-        `… low` and `… high`, the 95 % intervals of both.
+        `choice`, `image` and the errors, a row for each of both; may be empty.
     """
-    if split.stored(10).is_dir():
+    if method == OWN:
         made = (
-            (name, split.predictions("cam", rule.changed(**change))[0])
-            for name, change in ({"this study": {}} | DEVIATIONS).items()
+            (name, score_cams(split, *changed, by, iou)[0])
+            for name, by, changed in _of_cams(split, rule)
         )
-    elif "backprop" in store.methods_of(split.stored()):
-        made = _with_wider_cells(split, rule)
     else:
-        return None
-    rows, base = {}, None
-    for name, predictions in made:
-        errors = score(split, predictions, iou)[0].filter(like="loc_err")
-        base = errors if base is None else base
-        rows[name] = choice(errors, base)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("choice")
+        made = ((name, score(split, wide, iou)[0]) for name, wide in _wider(*located, rule))
+    tables = {name: errors.filter(like="loc_err") for name, errors in made}
+    return pd.concat(tables, names=["choice"]).reset_index() if tables else pd.DataFrame()
 
 
-def _with_wider_cells(split: Split, rule: Rule) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The predictions of a network by its gradient saliency, also averaged over wider cells."""
-    predictions, maps = split.predictions("backprop", rule)
-    yield "this study", predictions
+def _of_cams(split: Split, rule: Rule) -> Iterator[tuple[str, Rule, Located]]:
+    """What is changed of a network's CAMs, by which rule, and what that gives."""
+    everything = split.stored(store.TEN_CROP).is_dir()
+    known = store.read_geometry(split.stored()).cells is not None
+    for name, change in DEVIATIONS.items():
+        if known if name == PLACEMENT else everything:
+            changed = rule.changed(**change)
+            yield name, changed, split.predictions(OWN, changed)
+    if split.stored(store.BF16).is_dir() and rule.crops(OWN) == 1:
+        yield IN_BF16, rule, split.predictions(OWN, rule, kind=store.BF16)
+
+
+def _wider(
+    predictions: pd.DataFrame, maps: NDArray, rule: Rule
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The predictions by a gradient saliency that is also averaged over wider cells."""
     for factor, name in CELLS.items():
         sides = [side // factor for side in maps.shape[1:]]
         if min(sides):
@@ -62,19 +77,3 @@ def _with_wider_cells(split: Split, rule: Rule) -> Iterator[tuple[str, pd.DataFr
             wide = blocks.reshape(-1, sides[0], factor, sides[1], factor).mean(axis=(2, 4))
             boxes = rule.boxes(wide, predictions[["width", "height"]].to_numpy())
             yield name, predictions.assign(**dict(zip(CORNERS, boxes.T, strict=True)))
-
-
-def choice(errors: pd.DataFrame, base: pd.DataFrame) -> dict[str, float]:
-    """A row of `choices`: localization errors in percent, and how they differ from the base.
-
-    Args:
-        errors, base: of `camloc.evaluation.errors.image_errors`.
-    """
-    row = {}
-    for name in errors.filter(like="loc_err"):
-        own = estimate(errors[name])
-        moved = estimate(errors[name] - base[name] if name in base else errors[name] * np.nan)
-        both = ((name, own, own.share_interval), (f"{name} change", moved, moved.interval))
-        for title, each, (low, high) in both:
-            row |= {title: 100 * each.mean, f"{title} low": 100 * low, f"{title} high": 100 * high}
-    return row

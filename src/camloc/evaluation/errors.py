@@ -9,9 +9,12 @@ class; an image with several true classes counts as the mean over them.
 from collections.abc import Collection, Sequence
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS, iou
+from camloc.boxes.heuristic import five_predictions
 from camloc.boxes.predictions import Split
+from camloc.boxes.rule import Rule
 
 NO_RANK = 2**31 - 1
 GT_KNOWN = "loc_err_gt_known"
@@ -105,3 +108,15 @@ def score(split: Split, predictions: pd.DataFrame, iou: float) -> tuple[pd.DataF
     """Each image's errors, and the outcome that they follow from."""
     outcome = outcomes(predictions, split.labels, split.manifest.boxes, iou)
     return image_errors(outcome, iou), outcome
+
+
+def score_cams(
+    split: Split, predictions: pd.DataFrame, maps: NDArray, rule: Rule, iou: float
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`score` of what `Split.predictions` gives of CAMs, with the top-5 localization error of the
+    rule's five predictions of three classes where it makes those."""
+    errors, outcome = score(split, predictions, iou)
+    if rule.pairs:
+        five, _ = score(split, five_predictions(predictions, maps, rule.pairs), iou)
+        errors["loc_err_top5"] = five["loc_err_top5"]
+    return errors, outcome

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS
 from camloc.boxes.heuristic import five_predictions
@@ -12,13 +11,11 @@ from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
 from camloc.core.rows import OWN, Row
 from camloc.evaluation import error_types, thresholds
-from camloc.evaluation.choices import choices
+from camloc.evaluation.choices import Located, choices
 from camloc.evaluation.coverage import coverage
-from camloc.evaluation.errors import score
+from camloc.evaluation.errors import score, score_cams
 from camloc.evaluation.store import Evaluation
 from camloc.maps import store
-
-Located = tuple[pd.DataFrame, NDArray]  # of `Split.predictions`
 
 
 def evaluate(
@@ -38,9 +35,13 @@ def evaluate(
     tables: dict[tuple[str, Row], pd.DataFrame] = {}
     curves: dict[str, dict[str, thresholds.Curves]] = {split.name: {} for split in splits}
     by_threshold: dict[tuple[str, Row], pd.DataFrame] = {}
+    changed: list[pd.DataFrame] = []
     for split in splits:
         for row, table, located in _rows(split, network, rule, iou):
             tables[split.name, row] = table
+            if located:
+                found = choices(split, row.method, located, rule, iou)
+                changed += [found.assign(**_key(split.name, row))] if len(found) else []
             if located and not kept:
                 curves[split.name][row.name] = thresholds.curves(split, *located)
                 by_threshold[split.name, row] = thresholds.by_threshold(split, *located, iou)
@@ -58,11 +59,7 @@ def evaluate(
         images,
         [kept.thresholds] if kept else [t.assign(**_key(*k)) for k, t in by_threshold.items()],
         wsol=kept.wsol if kept else thresholds.over_thresholds(curves),
-        choices={
-            split.name: table
-            for split in splits
-            if (table := choices(split, rule, iou)) is not None
-        },
+        choices=changed,
         curves_key=curves_key,
     )
 
@@ -112,12 +109,11 @@ def _rows(
         yield Row(network), _table(outcome, errors.filter(like="cls_err")), None
     for method in methods:
         predictions, maps = split.predictions(method, rule)
-        errors, outcome = score(split, predictions, iou)
-        if method != OWN:
+        if method == OWN:
+            errors, outcome = score_cams(split, predictions, maps, rule, iou)
+        else:
+            errors, outcome = score(split, predictions, iou)
             errors = errors.filter(like="loc_err")
-        elif rule.pairs:
-            five, _ = score(split, five_predictions(predictions, maps, rule.pairs), iou)
-            errors["loc_err_top5"] = five["loc_err_top5"]
         table = _table(
             outcome,
             errors,
@@ -126,7 +122,7 @@ def _rows(
             error_types.sizes(split.images, split.boxes),
         )
         yield Row(network, method), table, (predictions, maps)
-        if method == OWN and split.stored(10).is_dir():
+        if method == OWN and split.stored(store.TEN_CROP).is_dir():
             for heuristic, pairs in rule.heuristics.items():
                 errors, outcome = score(split, five_predictions(predictions, maps, pairs), iou)
                 table = _table(outcome, errors.filter(items=["loc_err_top5"]))

@@ -5,13 +5,13 @@
   over all thresholds, NaN where there is none, the error type and the size of the object
 - `thresholds.csv`: the error of the paper's rule at other thresholds, and of how many images
 - `wsol.json`: the WSOL metrics by split and row, and the key of what all curves were made from
-- `choices.parquet`: what each choice of the evaluation changes, by split, where ten crops are
-  stored
+- `choices.parquet`: the localization errors with one choice of the evaluation changed: one row per
+  row of the tables, split, choice and image
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ OUTCOME = ["wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
 KEY = ["network", "method", "split"]
 COLUMNS = [*KEY, "image", *OUTCOME, *MEASURES, "error_type", "size"]
 CURVE = ["threshold", GT_KNOWN, "images"]
+LOCALIZATION = [name for name in ERRORS if name.startswith("loc_err")]
+CHOICE = [*KEY, "choice", "image", *LOCALIZATION]
 
 
 @dataclass(frozen=True)
@@ -41,45 +43,43 @@ class Evaluation:
         images: `COLUMNS`, images of each row and split in the order of the manifest.
         thresholds: `KEY` and `CURVE`, in percent.
         wsol: by split and row, `camloc.evaluation.wsol.summary`.
-        choices: by split, `camloc.evaluation.choices.choices`.
+        choices: `CHOICE`, see `camloc.evaluation.choices`.
         curves_key: tells what `thresholds` and `wsol` were made from; empty if unknown.
     """
 
     images: pd.DataFrame
     thresholds: pd.DataFrame
     wsol: dict[str, dict[str, dict]]
-    choices: dict[str, pd.DataFrame] = field(default_factory=dict)
+    choices: pd.DataFrame
     curves_key: str = ""
 
     @classmethod
     def of(
-        cls, images: Sequence[pd.DataFrame], thresholds: Sequence[pd.DataFrame] = (), **rest
+        cls,
+        images: Sequence[pd.DataFrame],
+        thresholds: Sequence[pd.DataFrame] = (),
+        wsol: dict[str, dict[str, dict]] | None = None,
+        choices: Sequence[pd.DataFrame] = (),
+        curves_key: str = "",
     ) -> "Evaluation":
         """From the tables of each row and split, which may lack columns."""
         table = _joined(images, COLUMNS).astype(dict.fromkeys(MEASURES, float))
-        return cls(table, _joined(thresholds, [*KEY, *CURVE]), **rest)
+        curves, changed = _joined(thresholds, [*KEY, *CURVE]), _joined(choices, CHOICE)
+        return cls(table, curves, wsol or {}, changed, curves_key)
 
     def save(self, folder: Path) -> None:
         self.images.to_parquet(folder / IMAGES, index=False)
         self.thresholds.to_csv(folder / _THRESHOLDS, index=False)
         tree = {"key": self.curves_key, "scores": self.wsol}
         (folder / _WSOL).write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
-        if self.choices:
-            table = pd.concat(self.choices, names=["split"]).reset_index()
-            table.to_parquet(folder / _CHOICES, index=False)
+        self.choices.to_parquet(folder / _CHOICES, index=False)
 
     @classmethod
     def load(cls, folder: Path) -> "Evaluation":
         """What `save` left in a folder."""
         tree = json.loads((folder / _WSOL).read_text(encoding="utf-8"))
         thresholds = pd.read_csv(folder / _THRESHOLDS)
-        images, choices = pd.read_parquet(folder / IMAGES), {}
-        if (folder / _CHOICES).is_file():
-            table = pd.read_parquet(folder / _CHOICES).set_index("choice")
-            # What one split lacks, the table of both holds as NaN.
-            for split, own in table.groupby("split", sort=False):
-                unknown = [name for name in own if own[name.split(" ")[0]].isna().all()]
-                choices[split] = own.drop(columns=["split", *unknown])
+        images, choices = (pd.read_parquet(folder / name) for name in (IMAGES, _CHOICES))
         return cls(images, thresholds, tree["scores"], choices, tree["key"])
 
     def measures(self, split: str) -> dict[str, pd.DataFrame]:

@@ -10,12 +10,13 @@ from camloc.core.progress import progress
 from camloc.data.loading import UNLABELLED, standardise
 from camloc.maps.cam import class_activation_maps
 from camloc.maps.saliency import saliency_maps
-from camloc.maps.store import MapWriter
+from camloc.maps.store import Geometry, MapWriter, write_geometry
 from camloc.networks.surgery import CamNetwork
 
 
 def write_predictions(
     folder: Path,
+    geometry: Geometry,
     network: nn.Module,
     cam_network: CamNetwork | None,
     batches: Iterable,
@@ -23,8 +24,8 @@ def write_predictions(
     wnids: Sequence[str],
     *,
     top: int,
-    saliency_cell: int | None,
     device: torch.device,
+    saliency_cell: int | None = None,
 ) -> None:
     """Classify the pictures of a split and store the maps of their leading classes.
 
@@ -32,6 +33,7 @@ def write_predictions(
     class in the place of one class more.
 
     Args:
+        geometry: where the CAMs lie on the pictures.
         network: gives logits (B, K), in evaluation mode.
         cam_network: the same network as one with CAMs, or None.
         batches: uint8 pictures (B, 3, h, w), or ten crops of each (B, 10, 3, h, w), and labels in
@@ -48,7 +50,7 @@ def write_predictions(
             features = cam_network.features(x) if cam_network else None
             logits = (
                 network(x) if features is None else cam_network.logits(features)
-            )  # (B·crops, K)
+            ).float()  # (B·crops, K)
             logits = _mean_over_crops(logits, crops)  # (B, K)
             classes, ranks = stored_classes(logits, labels.to(device), top)
             scores = logits.softmax(1).gather(1, classes)
@@ -63,9 +65,10 @@ def write_predictions(
             maps["backprop"] = saliency_maps(network, x, classes, saliency_cell)
         writer.write(
             *(part.cpu().numpy() for part in (classes, ranks, scores)),
-            {method: low.cpu().numpy() for method, low in maps.items()},
+            {method: low.float().cpu().numpy() for method, low in maps.items()},
         )
     writer.close()
+    write_geometry(folder, geometry)
 
 
 def _mean_over_crops(logits: Tensor, crops: int) -> Tensor:

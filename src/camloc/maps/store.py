@@ -6,13 +6,15 @@ the manifest's split and each image's rows together; `cam.npy` and `backprop.npy
 network has them, hold the maps as float16 (images, classes stored, h, w) in the same order.
 
 Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
-maps as (images, classes stored, 10, h, w), and the geometry of the crops in `crops.json`.
+maps as (images, classes stored, 10, h, w); where they were classified in bfloat16, too, `…-bf16`.
+`geometry.json` tells where the CAMs lie on the picture (`Geometry`).
 """
 
 import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,33 @@ from camloc.core.errors import UserError, reason
 from camloc.core.rows import MAPS
 
 _TABLE = "predictions.parquet"
-_CROPS = "crops.json"
+_GEOMETRY = "geometry.json"
+TEN_CROP, BF16 = "ten-crop", "bf16"  # what may be stored of a split beside its maps
 _SCHEMA = pa.schema(
     [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
 )
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where stored CAMs lie on their picture, in pixels.
+
+    Attributes:
+        side: of the square that the picture was warped to.
+        size: of what the network saw of it, `side` but for crops.
+        cells: of the maps' cells, along the height and the width of what the network saw, where the
+            centre of the first one's receptive field lies and how far apart they are (see
+            `camloc.networks.cells`); None where that is unknown.
+    """
+
+    side: int
+    size: int
+    cells: Sequence[Sequence[float]] | None
+
+
+def folder_of(split: Path, kind: str = "") -> Path:
+    """The folder of what is stored of a split; `kind` is empty, `TEN_CROP` or `BF16`."""
+    return split.with_name(f"{split.name}-{kind}") if kind else split
 
 
 class MapWriter:
@@ -126,8 +151,7 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
             whole[done : done + len(low)] = low
             done += len(low)
         whole.flush()
-    if (parts[0] / _CROPS).is_file():
-        shutil.copy(parts[0] / _CROPS, folder)
+    shutil.copy(parts[0] / _GEOMETRY, folder)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -135,15 +159,12 @@ def read(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / _TABLE)
 
 
-def write_crops(folder: Path, side: int, size: int) -> None:
-    """Note that the maps are of crops of `size` pixels from a square of `side`."""
-    (folder / _CROPS).write_text(json.dumps({"side": side, "size": size}), encoding="utf-8")
+def write_geometry(folder: Path, geometry: Geometry) -> None:
+    (folder / _GEOMETRY).write_text(json.dumps(asdict(geometry)) + "\n", encoding="utf-8")
 
 
-def read_crops(folder: Path) -> tuple[int, int]:
-    """Side of the square and size of the crops that the maps are of."""
-    crops = json.loads((folder / _CROPS).read_text(encoding="utf-8"))
-    return crops["side"], crops["size"]
+def read_geometry(folder: Path) -> Geometry:
+    return Geometry(**json.loads((folder / _GEOMETRY).read_text(encoding="utf-8")))
 
 
 def methods_of(folder: Path) -> list[str]:

@@ -143,6 +143,7 @@ class MapsParameters(StageParameters):
     batch: Batch
     saliency_cell: Side | None
     ten_crop: bool
+    bf16: bool = False
     loading: Loading
     machine: Machine
 
@@ -155,6 +156,7 @@ class MapsParameters(StageParameters):
             "batch": cams.batch,
             "saliency_cell": cams.saliency_cell if network in cams.saliency else None,
             "ten_crop": network in cams.ten_crop,
+            "bf16": network in cams.bf16,
         }
 
 

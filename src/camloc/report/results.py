@@ -1,7 +1,7 @@
 """The results of a study, collected from what the evaluations left."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from camloc.data.manifest import Manifest
 from camloc.evaluation.baselines import baselines
 from camloc.evaluation.errors import ERRORS, GT_KNOWN
 from camloc.evaluation.estimates import estimate, of_shares
-from camloc.evaluation.store import MEASURES, Evaluation, by_row
+from camloc.evaluation.store import LOCALIZATION, MEASURES, Evaluation, by_row
 from camloc.maps import store
 from camloc.report import claims, paper
 from camloc.report.claims import BEST, MAX_POOLED, Verdict
@@ -42,7 +42,7 @@ class Results:
     error_types: pd.DataFrame  # row, run, image, error_type and size of the object
     wsol: dict[str, dict]  # of each row `evaluation.wsol.summary`, means over the runs
     curves: dict[str, pd.DataFrame]  # of each row the paper's rule over thresholds
-    choices: dict[str, pd.DataFrame]  # of each network's first run `evaluation.choices.choices`
+    choices: dict[str, dict[str, Measures]]  # of each row its errors by `evaluation.choices`
     sides: dict[str, int]  # of each network the cells a side of its CAMs
 
     @cached_property
@@ -196,11 +196,7 @@ def collect(study: Study, networks: Networks, evaluate: Evaluate, seeds: int = 1
         error_types=_error_types([*own.values()], split),
         wsol={k: v for runs in (*own.values(), fixed) for k, v in _wsol(runs, split).items()},
         curves={k: v for runs in own.values() for k, v in _curves(runs, split).items()},
-        choices={
-            name: first.choices[split]
-            for name, runs in own.items()
-            if split in (first := next(iter(runs.values()), fixed[1])).choices
-        },
+        choices={k: v for runs in own.values() for k, v in _choices(runs, split).items()},
         sides={
             name: maps.shape[-1]
             for name, runs in own.items()
@@ -220,14 +216,31 @@ def tables_of(runs: Mapping[int, Evaluation]) -> dict[str, dict[Row, Measures]]:
                 parts.setdefault((split, row), {})[run] = images.set_index("image")[MEASURES]
     tables: dict[str, dict[Row, Measures]] = {}
     for (split, row), of_runs in parts.items():
-        measured = [m for m in MEASURES if any(t[m].notna().any() for t in of_runs.values())]
-        tables.setdefault(split, {})[row] = {
-            measure: pd.DataFrame(
-                {run: table[measure].astype(np.float32) for run, table in of_runs.items()}
-            )
-            for measure in measured
-        }
+        tables.setdefault(split, {})[row] = _by_run(of_runs, MEASURES)
     return tables
+
+
+def _choices(runs: Mapping[int, Evaluation], split: str) -> dict[str, dict[str, Measures]]:
+    """Of each row of a network and each choice the errors, from the evaluations of its runs."""
+    parts: dict[tuple[str, str], dict[int, pd.DataFrame]] = {}
+    for run, found in runs.items():
+        own = found.choices[found.choices["split"] == split]
+        for row, table in by_row(own):
+            for choice, images in table.groupby("choice", sort=False):
+                parts.setdefault((row.name, choice), {})[run] = images.set_index("image")
+    choices: dict[str, dict[str, Measures]] = {}
+    for (row, choice), of_runs in parts.items():
+        choices.setdefault(row, {})[choice] = _by_run(of_runs, LOCALIZATION)
+    return choices
+
+
+def _by_run(of_runs: Mapping[int, pd.DataFrame], names: Sequence[str]) -> Measures:
+    """Those of the measures that some run has, from a table of each run by image."""
+    return {
+        name: pd.DataFrame({run: own[name].astype(np.float32) for run, own in of_runs.items()})
+        for name in names
+        if any(own[name].notna().any() for own in of_runs.values())
+    }
 
 
 def _error_types(every: list[Mapping[int, Evaluation]], split: str) -> pd.DataFrame:

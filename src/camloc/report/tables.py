@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
+from camloc.core.params import Model
 from camloc.core.rows import Row
-from camloc.evaluation.choices import choice
 from camloc.evaluation.error_types import ERROR_TYPES, SIZES
 from camloc.evaluation.errors import ERRORS, GT_KNOWN
 from camloc.evaluation.estimates import estimate
+from camloc.evaluation.store import LOCALIZATION
 from camloc.evaluation.thresholds import WHOLE_MAP
 from camloc.report import paper
 from camloc.report.claims import RULE, Comparison, Effect, Verdict, effect, headline
 from camloc.report.formatting import filled, interval, signed
-from camloc.report.results import FIGURE, Results, figure_of
+from camloc.report.results import Measures, Results, figure_of
 
 SHORT = {
     "cls_err_top1": "top-1",
@@ -144,37 +145,52 @@ def _shares(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
-def choices(results: Results) -> dict[str, pd.DataFrame]:
-    """Of each network what the choices of the evaluation change (see `evaluation.choices`), and
-    another number of groups, where a network is declared with it."""
-    measures, found = results.measures(), {}
-    for name, changes in results.choices.items():
-        others = [o for members in results.alike("groups") if name in members for o in members]
-        trained = {
-            f"{results.networks[other].groups} groups (`{other}`)": choice(
-                *(
-                    pd.DataFrame({error: own[error].iloc[:, 0] for error in ERRORS if error in own})
-                    for own in (measures[other], measures[name])
-                )
-            )
-            for other in others
-            if other != name and other in measures
-        }
-        found[name] = _changes(pd.concat([changes, pd.DataFrame.from_dict(trained, "index")]))
+def choices(results: Results) -> pd.DataFrame:
+    """Localization error of each row with one choice of the evaluation changed (see
+    `evaluation.choices`), or of its training where a network is declared with that, and the paired
+    difference from the row's own in points."""
+    lines = {
+        f"{row}, {choice}": _changed(errors, results.measures()[row])
+        for row in [row for row in results.rows if row in results.choices]
+        for choice, errors in _changes(results, row).items()
+    }
+    table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("row, choice")
+    return table.dropna(axis=1, how="all")
+
+
+def _changes(results: Results, row: str) -> dict[str, Measures]:
+    """The measures of a row by each choice, its own first, and those of networks that are declared
+    as its network is, but for their groups or how they were trained."""
+    measures = results.measures()
+    found = {"this study": measures[row]} | results.choices[row]
+    for key in ("groups", "training"):
+        members = next((found for found in results.alike(key) if row in found), [])
+        for other in [other for other in members if other != row and other in measures]:
+            found[f"{_told(results.networks[other], key)} (`{other}`)"] = measures[other]
     return found
 
 
-def _changes(changes: pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame(index=changes.index)
-    for name in changes.columns.intersection(list(ERRORS)):
-        for column, title, text in (
-            (name, SHORT[name], interval),
-            (f"{name} change", f"{SHORT[name]} difference", signed),
-        ):
-            if column in changes:
-                ends = changes[[column, f"{column} low", f"{column} high"]]
-                _add(table, title, ends.set_axis(FIGURE[:3], axis=1), text)
-    return table
+def _told(network: Model, key: str) -> str:
+    if key == "groups":
+        return f"{network.groups} groups"
+    own = ", ".join(f"{name} {value}" for name, value in network.training.model_dump().items())
+    return f"trained with {own}" if own else "trained as section finetune says"
+
+
+def _changed(errors: Measures, base: Measures) -> dict[str, float | str]:
+    line: dict[str, float | str] = {}
+    for name in LOCALIZATION:
+        if name in errors and name in base:
+            percent, low, high, _ = figure_of(errors[name])
+            both = (errors[name] - base[name]).dropna(axis=1, how="all")  # the runs that both have
+            moved = estimate(both).scaled(100)
+            line |= {
+                SHORT[name]: percent,
+                f"{SHORT[name]} interval": interval(low, high),
+                f"{SHORT[name]} difference": moved.mean,
+                f"{SHORT[name]} difference interval": signed(*moved.interval),
+            }
+    return line
 
 
 def verdicts(found: Sequence[Verdict]) -> HTML:

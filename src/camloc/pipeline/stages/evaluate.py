@@ -86,7 +86,7 @@ def _earlier(folder: Path) -> Evaluation | None:
 def _curves_key(study: Study, given: EvaluateParameters) -> str:
     """A digest of all that the curves over thresholds are made from: code, maps, ground truth, and
     how maps are read."""
-    options = given.boxes.model_dump(include={"crops", "merge", "normalise"})
+    options = given.boxes.model_dump(include={"cells", "crops", "merge", "normalise"})
     code = fingerprints.of_code(fingerprints.STAGES["evaluate"], repository_root())
     reads = [study.manifest, study.truth, study.predictions(given.network)]
     return runs.digest([options, given.evaluate.iou, code], reads)

@@ -16,9 +16,10 @@ from camloc.data.manifest import Manifest
 from camloc.maps import store
 from camloc.maps.predict import write_predictions
 from camloc.networks import files
+from camloc.networks.cells import cells_of
 from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import MapsParameters
-from camloc.training.precision import choose_device
+from camloc.training.precision import autocast, choose_device
 
 
 def run(study: Study, given: MapsParameters) -> None:
@@ -62,10 +63,12 @@ def work(study: Study, given: MapsParameters) -> None:
 
 
 def _write(folder: Path, study: Study, given: MapsParameters) -> None:
-    manifest = copies.seen(study, Manifest.load(study.manifest), given.loading)
-    device, share = choose_device(given.machine.device), processes.share()
+    loading, share = given.loading, processes.share()
+    manifest = copies.seen(study, Manifest.load(study.manifest), loading)
+    device = choose_device(given.machine.device)
     network, about = files.load(study.weights(given.network))
     cam_network = files.with_cams(network, about)  # before both move to the device
+    cells = cam_network and cells_of(cam_network.features, loading.size)
     for module in filter(None, (network, cam_network)):
         module.to(device, memory_format=torch.channels_last)
     write = partial(
@@ -76,16 +79,23 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
         top=len(about["wnids"]) if given.top == "all" else given.top,
         device=device,
     )
-    options = {"machine": given.machine, "share": share}
+    # What is stored of a split: the batches, the side of what they are taken from, the precision.
+    kinds = {
+        "": (evaluation_batches, loading.size, torch.float32),
+        store.TEN_CROP: (ten_crop_batches, loading.resize, torch.float32),
+        store.BF16: (evaluation_batches, loading.size, torch.bfloat16),
+    }
+    asked = {"": True, store.TEN_CROP: given.ten_crop, store.BF16: given.bf16}
     for split in EVALUATED:
         images = share.of(manifest.split(split)["image"], given.batch)
-        if images.empty:
-            continue
-        batches = evaluation_batches(manifest, split, given.loading, given.batch, **options)
-        cell = given.saliency_cell
-        write(folder / split, batches=batches, images=images, saliency_cell=cell)
-        if given.ten_crop:
-            crops = ten_crop_batches(manifest, split, given.loading, given.batch, **options)
-            ten = folder / f"{split}-ten-crop"
-            write(ten, batches=crops, images=images, saliency_cell=None)
-            store.write_crops(ten, given.loading.resize, given.loading.size)
+        for kind in (kind for kind in kinds if asked[kind] and len(images)):
+            batches, side, precision = kinds[kind]
+            options = {"machine": given.machine, "share": share}
+            with autocast(device, precision):
+                write(
+                    store.folder_of(folder / split, kind),
+                    store.Geometry(side, loading.size, cells),
+                    batches=batches(manifest, split, loading, given.batch, **options),
+                    images=images,
+                    saliency_cell=None if kind else given.saliency_cell,
+                )
