@@ -136,12 +136,15 @@ def test_study_of_pictures_of_one_class_has_no_figure_of_several(bare_study):
 def test_what_made_the_chapters_is_listed_once():
     about = {"machine": "x", "threads": 2, "portable": True, "versions": {"torch": "3"}}
     made = [{"camloc": about | {"commit": commit}} for commit in ("def", "abc", "abc")]
-    notebooks = [nbformat.v4.new_notebook(metadata=each) for each in [*made, {}]]
+    notebooks = [new_notebook(metadata=each) for each in [*made, {}]]
+    for notebook, used in zip(notebooks, ("float32", "bfloat16", "float32"), strict=False):
+        notebook.cells.append(code(new_output("stream", text=f"{used}\n"), tag="precision"))
     chapters = [Chapter("", "", str(i), notebook) for i, notebook in enumerate(notebooks)]
     assert made_by(chapters) == {
         "machines": ["x"],
         "threads": ["2"],
         "portable": ["true"],
+        "precision": ["bfloat16", "float32"],
         "commits": ["abc", "def"],
         "torch": ["3"],
     }

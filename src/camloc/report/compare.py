@@ -126,8 +126,8 @@ def changed_params(a: dict, b: dict) -> pd.DataFrame:
 
 
 def changed_conditions(a: Revision, b: Revision) -> pd.DataFrame:
-    """What else made the results and differs: machine, threads, instructions, versions, commits and
-    data."""
+    """What else made the results and differs: machine, threads, instructions, precision, versions,
+    commits and data."""
     conditions = [
         {name: ", ".join(map(str, values)) for name, values in each.about.items()}
         | {

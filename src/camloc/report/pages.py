@@ -225,23 +225,30 @@ def _index(params: Params, chapters: list[Chapter], cards: list[dict]) -> dict:
         "missing": [title for _, title, stem in contents(params) if stem not in by_stem],
         "data": data.text("finding") if data else "The data stage has not run yet.",
         "machines": sorted({_machine(chapter) for chapter in chapters}),
+        "precisions": ", ".join(_precisions(chapters)),
         "costs": formatting.show(costs, "When each notebook last ran, and what it took"),
     }
 
 
 def made_by(chapters: list[Chapter]) -> dict[str, list[str]]:
-    """The machines, numbers of threads, instructions, versions and commits that made the chapters,
-    each sorted: of one machine and commit one each."""
+    """The machines, numbers of threads, instructions, precisions of trainings, versions and commits
+    that made the chapters, each sorted: of one machine and commit one each."""
     recorded = [c.notebook.metadata["camloc"] for c in chapters if "camloc" in c.notebook.metadata]
     found = {
         "machines": {about["machine"] for about in recorded},
         "threads": {str(about["threads"]) for about in recorded},
         "portable": {str(about.get("portable", False)).lower() for about in recorded},
+        "precision": _precisions(chapters),
         "commits": {about["commit"] for about in recorded},
     }
     names = dict.fromkeys(name for about in recorded for name in about["versions"])
     found |= {name: {about["versions"][name] for about in recorded} for name in names}
     return {name: sorted(values) for name, values in found.items()}
+
+
+def _precisions(chapters: list[Chapter]) -> list[str]:
+    """In which the networks were trained: what `auto` came to, too."""
+    return sorted({chapter.text("precision") for chapter in chapters} - {""})
 
 
 def _machine(chapter: Chapter) -> str:
