@@ -1,9 +1,9 @@
 """Whether another draw of the same study says the opposite: verdicts of many small demos.
 
 Each is a fifth of the demo's size with three trainings of each network, drawn and trained from a
-seed of its own. Prints the verdicts of all, and the claims that one says hold and another that they
-do not. Twenty take one to two hours on 2 CPU cores: `python benchmarks/redraws.py 20 data/redraws`;
-what a folder has already is not done again.
+seed of its own. Prints the verdicts of all and keeps them as verdicts.csv, and says which claims one
+draw says hold and another that they do not. Twenty took 50 minutes on 2 CPU cores: `python
+benchmarks/redraws.py 20 data/redraws`; what a folder has already is not done again.
 """
 
 import multiprocessing
@@ -74,10 +74,11 @@ def main() -> None:
         for seed, of_draw in zip(seeds, done, strict=True):
             words[seed] = of_draw
             print(seed, *of_draw.values(), sep="; ", flush=True)
-    table = pd.DataFrame(words)
+    table = pd.DataFrame(words).rename_axis("claim")
+    table.T.rename_axis("seed").to_csv(folder / "verdicts.csv")
     print(table.apply(lambda row: row.value_counts(), axis=1).fillna(0).astype(int).to_string())
     torn = table[(table == HOLDS).any(axis=1) & (table == FAILS).any(axis=1)]
-    print("Claims that one draw says hold and another that they do not:", *(torn.index or ["none"]))
+    print("Claims that one draw says hold and another that they do not:", *(list(torn.index) or ["none"]))
 
 
 if __name__ == "__main__":
