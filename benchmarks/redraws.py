@@ -1,7 +1,7 @@
 """Whether another draw of the same study says the opposite: verdicts of many small demos.
 
 Each is a fifth of the demo's size with three trainings of each network, drawn and trained from a
-seed of its own. Prints the verdicts of all and keeps them as verdicts.csv, and says which claims one
+seed of its own. Prints the verdicts of all, keeps them as verdicts.csv, and says which claims one
 draw says hold and another that they do not. Twenty took 50 minutes on 2 CPU cores: `python
 benchmarks/redraws.py 20 data/redraws`; what a folder has already is not done again.
 """
@@ -78,7 +78,8 @@ def main() -> None:
     table.T.rename_axis("seed").to_csv(folder / "verdicts.csv")
     print(table.apply(lambda row: row.value_counts(), axis=1).fillna(0).astype(int).to_string())
     torn = table[(table == HOLDS).any(axis=1) & (table == FAILS).any(axis=1)]
-    print("Claims that one draw says hold and another that they do not:", *(list(torn.index) or ["none"]))
+    told = ", ".join(map(str, torn.index)) or "none"
+    print(f"Claims that one draw says hold and another that they do not: {told}")
 
 
 if __name__ == "__main__":

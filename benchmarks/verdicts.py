@@ -87,7 +87,7 @@ def called_false(rng: Generator, effects: Effects, runs: int, images: int, draws
             row
             for claim in claims.CLAIMS
             for comparison in claim.comparisons
-            for row in claims._rows(comparison.difference)
+            for row in claims.rows_of(comparison.difference)
         }
     )
     rows = {name: Row(None, name) if name in BASELINES else Row(name) for name in names}

@@ -413,7 +413,7 @@ def effect(
     found = NOTHING if values is None else estimate(values).scaled(100)
     if not found.error:  # where no image differs, as unsure as if one did
         found = replace(found, of_images=100 / found.images)
-    networks = {rows[row].network for row in _rows(comparison.difference) if row in rows}
+    networks = {rows[row].network for row in rows_of(comparison.difference) if row in rows}
     within_one = len(networks) == 1 and None not in networks
     return Effect(comparison, found, told=found.runs > 1 or within_one)
 
@@ -452,6 +452,7 @@ def _by_image(
     return (a - b).dropna(axis=1, how="all")
 
 
-def _rows(figure: Figure) -> Iterator[str]:
+def rows_of(figure: Figure) -> Iterator[str]:
+    """The rows that a figure is of."""
     first, second = figure
-    yield from [first] if isinstance(first, str) else [*_rows(first), *_rows(second)]
+    yield from [first] if isinstance(first, str) else [*rows_of(first), *rows_of(second)]
