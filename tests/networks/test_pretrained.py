@@ -242,6 +242,34 @@ def test_state_of_a_torch_file_is_read(written):
     assert all(torch.equal(state[key], STATE[key]) for key in STATE)
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"epoch": 3, "state_dict": STATE, "best": 0.7},
+        {"model": STATE, "optimizer": {"param_groups": [{"lr": 0.1}]}},
+        {f"module.{name}": value for name, value in STATE.items()},
+        {"state_dict": {f"module._orig_mod.{name}": value for name, value in STATE.items()}},
+        {"model": {f"_orig_mod.module.{name}": value for name, value in STATE.items()}},
+    ],
+    ids=["state_dict", "model", "DataParallel", "both", "compiled"],
+)
+def test_state_of_a_checkpoint_is_read_as_the_network_names_it(written, wrapped):
+    state = read_state(written(wrapped))
+    assert list(state) == list(STATE)
+    assert all(torch.equal(state[key], STATE[key]) for key in STATE)
+
+
+def test_prefix_that_some_names_lack_is_a_module_of_the_network(written):
+    state = {"module.a": torch.ones(2), "b": torch.ones(2)}
+    assert list(read_state(written(state))) == list(state)
+
+
+def test_notes_on_versions_stay_with_a_state_whose_prefix_is_dropped(written):
+    network = nn.ModuleDict({"module": nn.Sequential(nn.BatchNorm2d(2))})
+    state = read_state(written({"state_dict": network.state_dict()}))
+    assert state._metadata["0"]["version"] == 2
+
+
 NO_TENSORS = "it is no torch file of tensors alone"
 NO_VALUES = "a.weight has no values, or some that are not finite"
 
@@ -251,7 +279,8 @@ NO_VALUES = "a.weight has no values, or some that are not finite"
     [
         ([1, 2], "it is no mapping of names to tensors"),
         (torch.ones(2), "it is no mapping of names to tensors"),
-        ({"epoch": 3, "state_dict": STATE}, "its entry 'epoch' is no tensor with a name"),
+        ({"epoch": 3, "weights": STATE}, "its entry 'epoch' is no tensor with a name"),
+        ({"model": [STATE]}, "its entry 'model' is no tensor with a name"),
         ({1: torch.ones(2)}, "its entry 1 is no tensor with a name"),
         (nn.Linear(2, 2), NO_TENSORS),
         ({"a.weight": torch.tensor([1.0, torch.nan])}, NO_VALUES),
@@ -259,6 +288,10 @@ NO_VALUES = "a.weight has no values, or some that are not finite"
         (STATE | {"a.weight": torch.empty(2, device="meta")}, NO_VALUES),
         # a stored value that stands for 10⁹ of 4 bytes
         ({"a": torch.ones(1).expand(10**9)}, "a of 4000000000 bytes is larger than the file"),
+        (
+            {"model": STATE, "optimizer": {"state": [{"m": torch.ones(1).expand(10**9)}]}},
+            "m of 4000000000 bytes is larger than the file",
+        ),
     ],
 )
 def test_torch_file_of_something_else_is_refused(written, content, message):

@@ -10,10 +10,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from camloc.core.download import download
 from camloc.core.errors import UserError, reason, refusing
 
+WRAPPED = ("state_dict", "model", "model_state_dict")  # where checkpoints have their state
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -58,8 +61,10 @@ def hash_prefix(name: str) -> str:
 def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or of a torch file of a state dict, by name.
 
-    Nothing but tensors is unpickled, and no more memory is taken than the file has bytes. torch's
-    own notes on the versions of modules stay with the mapping.
+    A state dict may lie in a checkpoint, under one of `WRAPPED`, and its names may have the
+    `PREFIXES` of what it was trained in. Nothing but tensors is unpickled, and no more memory is
+    taken than the file has bytes. torch's own notes on the versions of modules stay with the
+    mapping.
 
     Raises:
         UserError: the file is damaged, or holds something else than a state of finite numbers.
@@ -69,6 +74,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         "give a whole safetensors file or torch file of a state dict",
     ):
         state = read_safetensors(path)[0] if path.suffix == ".safetensors" else _read_torch(path)
+        for prefix in PREFIXES * 2:  # in either order
+            if all(name.startswith(prefix) for name in state):
+                consume_prefix_in_state_dict_if_present(state, prefix)
         for name, value in state.items():
             if value.is_meta or (value.dtype in FLOATS and not value.isfinite().all()):
                 raise ValueError(f"{name} has no values, or some that are not finite")
@@ -114,8 +122,17 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             raise
         # torch's own advice would be to run whatever code the file holds.
         raise ValueError("it is no torch file of tensors alone") from None
-    _check_state(claimed, path.stat().st_size)
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    _check_sizes(claimed, path.stat().st_size)
+    _check_state(_unwrapped(claimed))
+    return _unwrapped(torch.load(path, map_location="cpu", weights_only=True, mmap=zipped))
+
+
+def _unwrapped(content: object) -> object:
+    """The state dict of a checkpoint, or what else a file holds."""
+    if isinstance(content, dict):
+        states = (content[key] for key in WRAPPED if isinstance(content.get(key), dict))
+        return next(states, content)
+    return content
 
 
 def check_records(path: Path) -> None:
@@ -131,16 +148,25 @@ def check_records(path: Path) -> None:
             raise ValueError(f"its record {broken} is damaged")
 
 
-def _check_state(state: object, size: int) -> None:
-    """Refuse what is not a mapping from names to plain tensors that fit into `size` bytes."""
+def _check_sizes(content: object, size: int, name: str = "it") -> None:
+    """Refuse tensors anywhere in what a file holds that do not fit into `size` bytes."""
+    if isinstance(content, Tensor):
+        own = content.numel() * content.element_size()
+        if (claimed := max(own, content.untyped_storage().nbytes())) > size:
+            raise ValueError(f"{name} of {claimed} bytes is larger than the file")
+    elif isinstance(content, (dict, list, tuple)):
+        parts = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, part in parts:
+            _check_sizes(part, size, f"{key}")
+
+
+def _check_state(state: object) -> None:
+    """Refuse what is not a mapping from names to plain tensors."""
     if not isinstance(state, dict):
         raise ValueError("it is no mapping of names to tensors")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(f"its entry {name!r} is no tensor with a name")
-        claimed = max(value.numel() * value.element_size(), value.untyped_storage().nbytes())
-        if claimed > size:
-            raise ValueError(f"{name} of {claimed} bytes is larger than the file")
 
 
 def _name(url: str) -> str:
