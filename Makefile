@@ -10,7 +10,8 @@ override A := $(value A)
 override B := $(value B)
 override FOLDER := $(value FOLDER)
 override PHOTOS := $(value PHOTOS)
-export STUDY A B FOLDER PHOTOS
+override PHOTO := $(value PHOTO)
+export STUDY A B FOLDER PHOTOS PHOTO
 # Compiled code is kept: without it every stage would compile torch anew, which takes longer than all
 # else that it does at its start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,7 +20,7 @@ RUN := $(UV) run --frozen
 # Without progress bars, and without the start-up files of the person whose machine it is.
 KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
-.PHONY: help setup repro test test-package test-notebooks compare pages publish lab notebooks lint bench cost clean
+.PHONY: help setup look repro test test-package test-notebooks compare pages publish lab notebooks lint bench cost clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ help: ## list the targets
 
 setup: | $(UV) ## install everything into .venv, as uv.lock pins it
 	$(UV) sync --frozen --quiet
+
+look: setup ## show what a pretrained network sees in PHOTO=picture, or in some examples, and where
+	$(RUN) camloc look $(if $(PHOTO),-- "$$PHOTO")
 
 repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir holds its images
 	$(if $(FOLDER),$(if $(STUDY),,$(error FOLDER needs STUDY=name, the study whose images are there)))
@@ -82,5 +86,5 @@ cost: setup ## measure how many hours a study takes on this machine: STUDY=name
 	$(RUN) python benchmarks/cost.py -- "$$STUDY"
 
 clean: ## remove what the pipeline wrote; downloads, DVC's cache and the environment stay
-	rm -rf $(addprefix reports/,html index.html compare.html notebooks plots figures summary.md)
+	rm -rf $(addprefix reports/,html index.html compare.html look notebooks plots figures summary.md)
 	rm -rf $(addprefix data/,fingerprints manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds)

@@ -87,7 +87,39 @@ def _parser() -> argparse.ArgumentParser:
     maps.add_argument("--ignore", type=int, metavar="VALUE", help="of masks' pixels left out: 255")
     maps.add_argument("--json", type=Path, help="also write the figures to this file")
     maps.set_defaults(command=_score_maps)
+    look = commands.add_parser("look", help="what a pretrained network sees in your picture")
+    look.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="none: some examples")
+    look.add_argument("--network", help="one with published weights that ends in global pooling")
+    look.add_argument("--classes", nargs="+", help="names, wnids or numbers, not the likeliest 5")
+    look.add_argument("--size", type=_side, help="side of what the network sees, in pixels: 320")
+    look.add_argument("--threshold", type=_share, help="share of a map's maximum: 0.2")
+    look.add_argument("--out", type=Path, default=Path("reports/look"), help="folder of results")
+    look.set_defaults(command=_look)
     return parser
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal() or not 32 <= int(text) <= 2048:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels from 32 to 2048")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 to 1")
+    return share
+
+
+def _look(options: argparse.Namespace) -> None:
+    from camloc.report.look import look
+
+    names = ("network", "classes", "size", "threshold")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    look(options.photos, options.out, **given)
 
 
 def _score(options: argparse.Namespace) -> None:

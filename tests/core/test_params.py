@@ -177,11 +177,11 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
                     "folder": "data/weights",
                 }
             },
-            "originals.googlenet.weights.folder: belongs to source torchvision, not path; leave",
+            "originals.googlenet.weights.folder: belongs to source torchvision or timm, not pat",
         ),
         (
             {"originals__googlenet__weights": {"source": "torchvison"}},
-            "originals.googlenet.weights.source: Input should be 'torchvision', 'scratch'",
+            "originals.googlenet.weights.source: Input should be 'torchvision', 'timm', 'pack",
         ),
         (
             {"originals__googlenet__weights": {"path": "a.pth"}},
@@ -238,8 +238,8 @@ def test_name_of_another_row_is_no_networks(tmp_path, name):
 @pytest.mark.parametrize("word", ["a.pth", "path"])
 def test_weights_that_are_a_word_of_another_kind_are_told_to_name_a_path(tmp_path, word):
     assert refusal(tmp_path, originals__googlenet__weights=word) == (
-        "params.yaml: originals.googlenet.weights: Value error, must be scratch, torchvision or, "
-        f"for a file, {{source: path, path: …}}, not {word!r}"
+        "params.yaml: originals.googlenet.weights: Value error, must be scratch, torchvision, "
+        f"timm, package or, for a file, {{source: path, path: …}}, not {word!r}"
     )
 
 

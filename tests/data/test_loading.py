@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from camloc.core.errors import UserError
-from camloc.core.params import Loading, Machine
+from camloc.core.params import Loading, Machine, Preprocessing
 from camloc.core.processes import Share
 from camloc.data.loading import (
     UNLABELLED,
@@ -388,3 +388,23 @@ def test_pictures_are_standardised_with_the_statistics_of_imagenet():
     normal = standardise(picture, torch.device("cpu"))
     assert normal.dtype == torch.float32
     assert normal.flatten().tolist() == pytest.approx([2.248908, -2.035714, -0.915556], abs=1e-5)
+
+
+def test_pictures_are_standardised_as_a_caffe_network_wants_them():
+    """Blue first, from 0 to 255, less a mean of each channel."""
+    picture = torch.tensor([255, 0, 51], dtype=torch.uint8).view(1, 3, 1, 1)
+    wanted = Preprocessing(mean=[104, 117, 123], std=[1, 1, 2], channels="bgr", scale=255)
+    normal = standardise(picture, torch.device("cpu"), wanted)
+    assert normal.flatten().tolist() == [51 - 104, 0 - 117, (255 - 123) / 2]
+
+
+def test_batches_are_warped_by_the_interpolation_that_is_asked_for(manifest):
+    loading, machine = Loading(size=6, resize=6), Machine()
+    first = manifest.root / manifest.split("test")["path"].iloc[0]
+    for way in ("bilinear", "bicubic"):
+        batches = evaluation_batches(
+            manifest, "test", loading, 4, machine=machine, interpolation=way
+        )
+        pictures, _ = next(iter(batches))
+        assert torch.equal(pictures[0], decode(first, 6, way))
+    assert not torch.equal(pictures[0], decode(first, 6))

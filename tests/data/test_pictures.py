@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from camloc.core.errors import UserError
 from camloc.data.loading import decode
 from camloc.data.masks import read_mask
-from camloc.data.pictures import examine, read_picture
+from camloc.data.pictures import examine, read_photo, read_picture
 from camloc.report import explorer
 from clone import SHARED
 
@@ -239,3 +239,28 @@ def test_bad_exif_is_read_without_a_warning(tmp_path):
     assert "EXIF" not in done.stderr
     with pytest.warns(UserWarning, match="Corrupt EXIF data"):
         read_picture(tmp_path / "a.JPEG")
+
+
+def test_photograph_is_read_as_a_person_sees_it(tmp_path):
+    """A camera held upright writes the picture lying, and how to turn it."""
+    stored = Image.new("RGB", (6, 4), "red")
+    stored.paste((0, 0, 255), (0, 0, 6, 1))  # the upper edge, which is the right one
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stored.save(tmp_path / "a.png", exif=exif)
+    seen = read_photo(tmp_path / "a.png")
+    assert seen.shape == (6, 4, 3) and read_picture(tmp_path / "a.png").shape == (4, 6, 3)
+    assert seen[0, 3].tolist() == [0, 0, 255] and seen[0, 0].tolist() == [255, 0, 0]
+
+
+def test_photograph_lies_on_white_where_it_is_transparent(tmp_path):
+    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    assert (read_photo(tmp_path / "a.png") == 255).all()
+    Image.new("I;16", (2, 2), 0x7F00).save(tmp_path / "b.png")
+    assert (read_photo(tmp_path / "b.png") == 0x7F).all()
+
+
+def test_photograph_that_is_none_is_refused(tmp_path):
+    (tmp_path / "a.jpg").write_text("<html>")
+    with pytest.raises(UserError, match=r"a\.jpg cannot be read .*give another"):
+        read_photo(tmp_path / "a.jpg")

@@ -43,8 +43,8 @@ def test_unknown_backbone_is_refused_with_near_matches(backbone, near):
 
 
 def test_segmentation_networks_are_no_backbones():
-    assert {"alexnet", "vgg16", "googlenet", "nin"} <= set(backbones.names())
-    assert not any("segmentation" in name or "fcn" in name for name in backbones.names())
+    assert {"alexnet", "vgg16", "googlenet"} <= set(backbones.of_torchvision())
+    assert not any("segmentation" in name or "fcn" in name for name in backbones.of_torchvision())
 
 
 def test_thin_width_scales_all_layers_but_the_last():
@@ -102,7 +102,7 @@ def test_signal_does_not_fade_in_a_thin_network(backbone):
     torch.manual_seed(0)
     network = backbones.whole(backbone, 10, width=0.0625).eval()
     inputs = []
-    backbones.last_linear(network).register_forward_hook(lambda m, x, y: inputs.append(x[0]))
+    backbones.last_layer(network).register_forward_hook(lambda m, x, y: inputs.append(x[0]))
     with torch.no_grad():
         network(torch.randn(4, 3, 64, 64))
     assert 0.05 < float(inputs[0].std()) < 50
@@ -160,10 +160,21 @@ def test_weights_of_a_thin_network_come_from_a_file(tmp_path):
     assert equal(thin.state_dict(), network.state_dict())
 
 
+@pytest.mark.parametrize(("classes", "told"), [(7, "7"), (1001, "1001 classes (1,000 and a backg")])
+def test_file_of_other_classes_is_refused_with_both_numbers(tmp_path, classes, told):
+    path = write(tmp_path / "a.pth", backbones.whole(SMALL, classes).state_dict())
+    with pytest.raises(UserError) as error:
+        backbones.whole(SMALL, 4, weights=path)
+    assert str(error.value).startswith(f"weights file {path} is of {told}")
+    assert str(error.value).endswith(
+        "the data of 4; `head: new` in its weights starts with a new last layer"
+    )
+
+
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-def test_file_of_other_classes_gets_a_new_last_layer(trained, tmp_path, name):
+def test_file_of_other_classes_gets_a_new_last_layer_if_asked_for(trained, tmp_path, name):
     path = write(tmp_path / name, trained.state_dict())
-    network = backbones.whole(SMALL, 4, weights=path)
+    network = backbones.whole(SMALL, 4, weights=path, new_head=True)
     assert equal(trained.state_dict(), network.state_dict(), but="fc.")
     assert network.fc.weight.shape == (4, 1024)
     assert not network.fc.bias.any()
@@ -215,7 +226,7 @@ def test_head_of_another_shape_is_refused(trained, tmp_path, shape):
 
 
 def test_missing_weights_file_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"none\.pth is missing; give a file, scratch or torchv"):
+    with pytest.raises(UserError, match=r"none\.pth is missing; give a file that is there"):
         backbones.whole(SMALL, 7, weights=tmp_path / "none.pth")
 
 
@@ -236,20 +247,32 @@ def test_torchvision_file_with_auxiliary_classifiers_is_accepted(tmp_path):
     assert equal(network.state_dict(), state)
 
 
-def test_pretrained_weights_need_full_width_and_a_torchvision_network():
-    with pytest.raises(UserError, match=r"weights of alexnet need width 1\.0, not 0\.25"):
-        backbones.whole("alexnet", 10, width=0.25, weights="torchvision")
-    with pytest.raises(UserError, match="torchvision has no weights of nin"):
-        backbones.whole("nin", 10, weights="torchvision")
-
-
-def test_last_linear_layer_is_replaced_whatever_its_place():
+def test_last_layer_is_replaced_whatever_its_place():
     nested = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 5)))
-    backbones.replace_last_linear(nested, 2)
-    assert backbones.last_linear(nested) is nested[1][1]
+    backbones.replace_last_layer(nested, 2)
+    assert backbones.last_layer(nested) is nested[1][1]
     assert nested[1][1].weight.shape == (2, 8)
     with pytest.raises(UserError, match="no linear layer"):
-        backbones.last_linear(nn.Conv2d(3, 4, 1))
+        backbones.last_layer(nn.Conv2d(3, 4, 3))
+
+
+def test_convolution_of_one_pixel_gives_logits_where_no_layer_is_linear():
+    network = backbones.whole("squeezenet1_1", 7)
+    assert backbones.last_layer(network) is network.classifier[1]
+    backbones.replace_last_layer(network, 3)
+    assert network.classifier[1].weight.shape == (3, 512, 1, 1)
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+
+
+def test_networks_of_timm_are_backbones_and_torchvisions_where_both_have_one():
+    assert backbones.is_of_timm("mobilenetv2_100")
+    assert not backbones.is_of_timm("resnet18")
+    network = backbones.whole("mobilenetv2_050", 5)
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+    with pytest.raises(UserError, match="mobilenetv2_050 is timm's, which has no thin version"):
+        backbones.whole("mobilenetv2_050", 5, width=0.5)
+    with pytest.raises(UserError, match=r"unknown backbone 'mobilnetv2_100'; did you .*v2_100"):
+        backbones.whole("mobilnetv2_100", 5)
 
 
 @pytest.mark.parametrize("cut", ["features.11", "features"])

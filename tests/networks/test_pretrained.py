@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 
 from camloc.core.errors import UserError
-from camloc.networks import backbones, pretrained
+from camloc.networks import backbones, pretrained, published
 from camloc.networks.pretrained import digest, find, hash_prefix, read_state, weights_file
 from made import serving
 
@@ -143,10 +143,10 @@ def test_two_downloads_at_once_do_not_break_each_other(server, cache):
 
 
 def test_every_file_of_torchvision_has_its_hash_in_its_name():
-    for backbone in backbones.names()[1:]:
+    for backbone in backbones.of_torchvision():
         known = torchvision.models.get_model_weights(backbone).__members__
-        if backbones.PRETRAINED in known:
-            digits = hash_prefix(known[backbones.PRETRAINED].url)
+        if published.TORCHVISION in known:
+            digits = hash_prefix(known[published.TORCHVISION].url)
             assert len(digits) >= 8 and int(digits, 16), backbone
 
 
@@ -183,7 +183,8 @@ def publish(server, monkeypatch, backbone):
 def test_network_with_torchvisions_weights_is_torchvisions(server, cache, monkeypatch, backbone):
     name = publish(server, monkeypatch, backbone)
     x = torch.rand(2, 3, 96, 96)
-    ours = backbones.whole(backbone, 1000, weights="torchvision", folder=server.folder).eval()
+    file = published.file(backbone, "torchvision", server.folder)
+    ours = backbones.whole(backbone, 1000, weights=file).eval()
     assert server.asked == []
     theirs = torchvision.models.get_model(backbone, weights="IMAGENET1K_V1").eval()
     assert server.asked == [f"/{name}"]
@@ -197,7 +198,8 @@ def test_torchvisions_weights_are_downloaded_and_get_a_new_last_layer_for_other_
     server, cache, monkeypatch
 ):
     name = publish(server, monkeypatch, SMALL)
-    network = backbones.whole(SMALL, 10, weights="torchvision")
+    file = published.file(SMALL, "torchvision")
+    network = backbones.whole(SMALL, 10, weights=file, new_head=True)
     state = torch.load(cache / name, weights_only=True)
     found = network.state_dict()
     assert all(torch.equal(found[key], state[key]) for key in state if not key.startswith("fc."))

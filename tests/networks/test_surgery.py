@@ -91,16 +91,30 @@ def test_logits_of_max_pooling_are_the_classifier_of_the_channels_maxima():
 def test_uncut_network_gives_the_logits_of_the_whole(backbone, node):
     torch.manual_seed(0)
     whole = backbones.whole(backbone, 4, width=0.0625).eval()
-    nn.init.normal_(backbones.last_linear(whole).weight)
+    nn.init.normal_(backbones.last_layer(whole).weight)
     network = surgery.uncut(whole, node).eval()
     x = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         torch.testing.assert_close(network(x), whole(x))
         mean = all_maps(network, x).mean((2, 3)) + network.classifier.bias
         torch.testing.assert_close(mean, whole(x), rtol=1e-4, atol=1e-5)
-    assert network.classifier is backbones.last_linear(whole)
+    assert network.classifier is backbones.last_layer(whole)
     shared = {parameter.data_ptr() for parameter in whole.parameters()}
     assert all(parameter.data_ptr() in shared for parameter in network.parameters())
+
+
+def test_maps_of_classes_that_a_network_averages_are_its_cams():
+    """SqueezeNet makes a map of each class by a convolution, with a ReLU behind it."""
+    torch.manual_seed(0)
+    whole = backbones.whole("squeezenet1_1", 4).eval()
+    nn.init.normal_(backbones.last_layer(whole).weight, std=0.1)
+    network, x = surgery.uncut(whole, "classifier.2").eval(), torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        features = network.features(x)
+        torch.testing.assert_close(all_maps(network, x), features)
+        torch.testing.assert_close(features.mean((2, 3)), whole(x))
+    with pytest.raises(UserError, match="does not end in global average pooling of features"):
+        surgery.uncut(whole, "features.12")
 
 
 def test_network_that_does_not_end_in_gap_has_no_uncut_maps():

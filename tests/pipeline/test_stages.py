@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 
+import pandas as pd
 import pytest
 
 from camloc.core import params
@@ -16,7 +17,7 @@ from camloc.data.manifest import Manifest, save_truth
 from camloc.evaluation.choices import DEVIATIONS, IN_BF16
 from camloc.evaluation.error_types import ERROR_TYPES
 from camloc.evaluation.store import Evaluation
-from camloc.networks import backbones
+from camloc.networks import backbones, files, published
 from camloc.pipeline.parameters import (
     DataParameters,
     EvaluateParameters,
@@ -248,25 +249,54 @@ def test_weights_files_and_folders_are_found_from_the_repositorys_root(
     monkeypatch.chdir(tmp_path / "notebooks")
     asked = []
 
-    def whole(*names, **keys):
-        asked.append((keys["weights"], keys["folder"]))
+    def whole(*names, weights, **keys):
+        asked.append(weights)
         raise UserError("enough")
 
+    def file(*asked):
+        return asked
+
     monkeypatch.setattr(backbones, "whole", whole)
+    monkeypatch.setattr(published, "file", file)
     for weights in (
         "scratch",
         {"source": "torchvision", "folder": "offline"},
         {"source": "path", "path": "a.pth"},
     ):
-        original = params.Original(weights=weights)
+        original = params.Original(backbone="googlenet", weights=weights)
         given = TrainParameters.of(SMOKE, "googlenet").model_copy(update={"original": original})
         with pytest.raises(UserError, match="enough"):
             train.work(study, given)
-    assert asked == [
-        ("scratch", None),
-        ("torchvision", tmp_path / "offline"),
-        (tmp_path / "a.pth", None),
+    published_file = ("googlenet", "torchvision", tmp_path / "offline")
+    assert asked == [None, published_file, tmp_path / "a.pth"]
+
+
+def test_what_a_network_wants_of_pictures_goes_on_to_what_is_cut_from_it(study, tmp_path):
+    other = Study(tmp_path)
+    for name in ("manifest", "pictures", "truth"):
+        (tmp_path / name).symlink_to(study.folder / name)
+    wanted = {"mean": [104, 117, 123], "std": [1, 1, 1], "channels": "bgr", "scale": 255}
+    weights = {"source": "path", "path": study.of_run(1).weights("googlenet")}
+    original = SMOKE.originals["googlenet"].model_copy(
+        update={"weights": params.Weights(**weights, preprocessing=wanted)}
+    )
+    declared = SMOKE.model_copy(
+        update={
+            "originals": {"googlenet": original},
+            "training": SMOKE.training.model_copy(update={"epochs": 0}),
+        }
+    )
+    train.run(other, TrainParameters.of(declared, "googlenet"))
+    surgery.run(other, SurgeryParameters.of(declared, "googlenet-gap"))
+    run = other.of_run(1)
+    for path in (run.weights("googlenet"), run.surgery("googlenet-gap")):
+        assert files.preprocessing(files.load(path)[1]) == params.Preprocessing(**wanted)
+    maps.run(other, MapsParameters.of(declared, "googlenet"))
+    scores = [
+        pd.read_parquet(one.predictions("googlenet") / "test" / "predictions.parquet")["score"]
+        for one in (study.of_run(1), run)
     ]
+    assert not scores[0].equals(scores[1])  # the same weights, other pixels
 
 
 def test_networks_that_differ_in_one_key_alone_are_told_together(study):

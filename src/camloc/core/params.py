@@ -203,23 +203,47 @@ class Overrides(
         }
 
 
-class Weights(Section):
-    """What a whole network starts from: random values, torchvision's weights or a file.
+Colour = Annotated[list[float], Field(min_length=3, max_length=3)]
 
-    `path` is that file; `folder` is looked into for torchvision's file before torch's cache.
+
+class Preprocessing(Section):
+    """What a network wants of pictures: `channels` in this order, values from 0 to `scale`, less
+    `mean` and divided by `std`, each channel by its own; by itself ImageNet's statistics."""
+
+    mean: Colour = [0.485, 0.456, 0.406]
+    std: Annotated[list[PositiveFloat], Field(min_length=3, max_length=3)] = [0.229, 0.224, 0.225]
+    channels: Literal["rgb", "bgr"] = "rgb"
+    scale: Literal[1, 255] = 1
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+
+SOURCES = ("scratch", "torchvision", "timm", "package")  # of weights, besides a file
+
+
+class Weights(Section):
+    """What a whole network starts from: random values, weights that torchvision, timm or a package
+    publishes, or a file.
+
+    `path` is that file; `folder` is looked into for torchvision's and timm's files before their
+    caches. Weights of other classes than the data's need a new last layer: `head: new`. What the
+    network wants of pictures is known of published weights, and ImageNet's of others, but for what
+    `preprocessing` says.
     """
 
-    source: Literal["torchvision", "scratch", "path"]
+    source: Literal["torchvision", "timm", "package", "scratch", "path"]
     path: Place | None = None
     folder: Place | None = None
+    head: Literal["kept", "new"] = "kept"
+    preprocessing: Preprocessing | None = None
 
 
 def _from_word(weights: Any) -> Any:
-    """`scratch` and `torchvision` stand for the section that says no more than the source."""
+    """A word stands for the section that says no more than the source."""
     if not isinstance(weights, str):
         return weights
-    if weights not in ("scratch", "torchvision"):
-        raise ValueError("must be scratch, torchvision or, for a file, {source: path, path: …}")
+    if weights not in SOURCES:
+        words = ", ".join(SOURCES)
+        raise ValueError(f"must be {words} or, for a file, {{source: path, path: …}}")
     return {"source": weights}
 
 
@@ -406,9 +430,9 @@ def _contradictions(params: Params) -> Iterator[str]:
         weights = original.weights
         if weights.source == "path" and weights.path is None:
             yield f"originals.{name}.weights.path: source path needs the path of a weights file"
-        for key, source in (("path", "path"), ("folder", "torchvision")):
-            if weights.source != source and getattr(weights, key) is not None:
-                belongs = f"belongs to source {source}, not {weights.source}"
+        for key, sources in (("path", ["path"]), ("folder", ["torchvision", "timm"])):
+            if weights.source not in sources and getattr(weights, key) is not None:
+                belongs = f"belongs to source {' or '.join(sources)}, not {weights.source}"
                 yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
     for name in networks:
         if not re.fullmatch(NETWORK_NAME, name):

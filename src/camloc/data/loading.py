@@ -17,15 +17,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from camloc.core.errors import UserError, reason
-from camloc.core.params import Loading, Machine
+from camloc.core.params import Loading, Machine, Preprocessing
 from camloc.core.processes import ALONE, Share
 from camloc.data.manifest import Manifest
 from camloc.data.pictures import read_picture
 from camloc.data.ten_crop import places
 
-# ImageNet's channel statistics, which torchvision's pretrained weights expect; shares of 255.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+IMAGENET = Preprocessing()
 UNLABELLED = -1
 PREFETCH = 4  # batches that each decoding process works ahead
 
@@ -52,6 +50,7 @@ class Pictures(Dataset):
         transform: Callable[[Tensor], Tensor] | None = None,
         memory_gb: float = 0.0,
         skip: bool = False,
+        interpolation: str = "bilinear",
     ) -> None:
         self.root = root
         self.names = np.array([os.fsencode(path) for path in images["path"]], dtype=np.bytes_)
@@ -59,6 +58,7 @@ class Pictures(Dataset):
         self.side = side
         self.transform = transform
         self.skip = skip
+        self.interpolation = interpolation
         self.broken = torch.zeros(len(self.names), dtype=torch.bool).share_memory_()
         self.kept: Tensor | None = None
         if 3 * side * side * len(self.names) <= memory_gb * 2**30:
@@ -98,7 +98,7 @@ class Pictures(Dataset):
     def _read(self, i: int) -> Tensor | None:
         """The picture, or None where it cannot be read and is to be skipped."""
         try:
-            return decode(self.path(i), self.side)
+            return decode(self.path(i), self.side, self.interpolation)
         except UserError:
             self.broken[i] = True
             if not self.skip:
@@ -240,14 +240,14 @@ class TrainingBatches(Batches):
             yield step
 
 
-def decode(path: str | Path, side: int) -> Tensor:
+def decode(path: str | Path, side: int, interpolation: str = "bilinear") -> Tensor:
     """A picture as uint8 (3, side, side), channels last, warped to a square as the paper does.
 
     Raises:
         UserError: the file is missing, truncated or not an image.
     """
     picture = torch.from_numpy(read_picture(path))[None].movedim(-1, 1)  # (1, 3, H, W)
-    return functional.interpolate(picture, (side, side), mode="bilinear", antialias=True)[0]
+    return functional.interpolate(picture, (side, side), mode=interpolation, antialias=True)[0]
 
 
 @contextmanager
@@ -294,6 +294,7 @@ def training_batches(
     machine: Machine,
     share: Share = ALONE,
     parts: int = 1,
+    interpolation: str = "bilinear",
 ) -> TrainingBatches:
     """Shuffled batches of the train split: random crops of the warped square, mirrored by chance.
 
@@ -310,6 +311,7 @@ def training_batches(
         loading.resize,
         memory_gb=machine.memory_gb,
         skip=loading.unreadable == "skip",
+        interpolation=interpolation,
     )
     return TrainingBatches(pictures, keys, machine.workers)
 
@@ -323,6 +325,7 @@ def evaluation_batches(
     machine: Machine,
     keep: bool = False,
     share: Share = ALONE,
+    interpolation: str = "bilinear",
 ) -> Batches:
     """Batches of a split in the order of `manifest.split`: the whole picture, warped to `size`.
 
@@ -330,7 +333,8 @@ def evaluation_batches(
     be kept in memory (`keep`), up to `machine.memory_gb`.
     """
     memory_gb = machine.memory_gb if keep else 0.0
-    return _in_order(manifest, split, loading.size, batch, machine, share, memory_gb=memory_gb)
+    options = {"memory_gb": memory_gb, "interpolation": interpolation}
+    return _in_order(manifest, split, loading.size, batch, machine, share, **options)
 
 
 def ten_crops(picture: Tensor, size: int) -> Tensor:
@@ -349,10 +353,11 @@ def ten_crop_batches(
     *,
     machine: Machine,
     share: Share = ALONE,
+    interpolation: str = "bilinear",
 ) -> Batches:
     """Batches of a split as ten crops of each warped square, uint8 (b, 10, 3, size, size)."""
-    crops = partial(ten_crops, size=loading.size)
-    return _in_order(manifest, split, loading.resize, batch, machine, share, transform=crops)
+    options = {"transform": partial(ten_crops, size=loading.size), "interpolation": interpolation}
+    return _in_order(manifest, split, loading.resize, batch, machine, share, **options)
 
 
 def _in_order(
@@ -370,16 +375,20 @@ def _in_order(
     return Batches(pictures, keys, machine.workers)
 
 
-def standardise(pictures: Tensor, device: torch.device) -> Tensor:
-    """uint8 (B, 3, h, w) to float32 on the device, with ImageNet's mean 0 and deviation 1."""
-    mean, std = _statistics(device)
-    x = pictures.to(device, non_blocking=True).float()
+def standardise(pictures: Tensor, device: torch.device, wanted: Preprocessing = IMAGENET) -> Tensor:
+    """uint8 RGB (B, 3, h, w) to float32 on the device, as a network wants its pictures."""
+    mean, std = _statistics(device, tuple(wanted.mean), tuple(wanted.std), wanted.scale)
+    x = pictures.to(device, non_blocking=True)
+    x = (x.flip(1) if wanted.channels == "bgr" else x).float()
     # In place: on CPUs a copy for each step takes as long as a thin network does.
     return x.sub_(mean).div_(std).to(memory_format=torch.channels_last)
 
 
 @cache
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    """ImageNet's mean and deviation of bytes, (1, 3, 1, 1), made once: a GPU is waited for."""
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (MEAN, STD))
-    return 255 * mean, 255 * std
+def _statistics(
+    device: torch.device, mean: tuple[float, ...], std: tuple[float, ...], scale: float
+) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of bytes, (1, 3, 1, 1), made once: a GPU is waited for."""
+    of_bytes = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    mean, std = (255 / scale * values for values in of_bytes)
+    return mean, std

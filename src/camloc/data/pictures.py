@@ -24,7 +24,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from camloc.core.errors import UserError, refusing
 
@@ -53,6 +53,22 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             return np.repeat(grey[:, :, None], 3, axis=2)
         return np.array(image.convert("RGB"))
+
+
+def read_photo(path: str | Path) -> NDArray[np.uint8]:
+    """The pixels of a photograph as a person sees it, RGB (height, width, 3): turned as EXIF says,
+    and on white where it is transparent.
+
+    Raises:
+        UserError: as `read_picture`.
+    """
+    with refusing(f"image {path} cannot be read", "give another"), opened(path) as image:
+        _check_range(image)
+        if image.mode.startswith("I"):
+            return read_picture(path)
+        seen = ImageOps.exif_transpose(image).convert("RGBA")
+        white = Image.new("RGBA", seen.size, "white")
+        return np.array(Image.alpha_composite(white, seen).convert("RGB"))
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from camloc.core.params import Preprocessing
 from camloc.core.progress import progress
-from camloc.data.loading import UNLABELLED, standardise
+from camloc.data.loading import IMAGENET, UNLABELLED, standardise
 from camloc.maps.cam import class_activation_maps
 from camloc.maps.saliency import saliency_maps
 from camloc.maps.store import Geometry, MapWriter, write_geometry
@@ -25,6 +26,7 @@ def write_predictions(
     *,
     top: int,
     device: torch.device,
+    wanted: Preprocessing = IMAGENET,
     saliency_cell: int | None = None,
 ) -> None:
     """Classify the pictures of a split and store the maps of their leading classes.
@@ -39,12 +41,13 @@ def write_predictions(
         batches: uint8 pictures (B, 3, h, w), or ten crops of each (B, 10, 3, h, w), and labels in
             the order of `images`.
         top: number of predicted classes; K or more stores all.
+        wanted: what the network wants of pictures.
         saliency_cell: side in pixels of the cells of the gradient saliency; None takes none.
     """
     writer = MapWriter(folder, images, wnids)
     for pictures, labels in progress(batches, unit="batch"):
         crops = pictures.shape[1] if pictures.ndim == 5 else 1
-        x = standardise(pictures.flatten(0, 1) if crops > 1 else pictures, device)
+        x = standardise(pictures.flatten(0, 1) if crops > 1 else pictures, device, wanted)
         maps = {}
         with torch.no_grad():
             features = cam_network.features(x) if cam_network else None

@@ -1,4 +1,4 @@
-"""Backbones by name: torchvision's networks and NIN, whole, at any width.
+"""Backbones by name: torchvision's networks, timm's and NIN, whole, at any width.
 
 torchvision's AlexNet is the one-column variant without local response normalisation, and its
 GoogLeNet has batch normalisation; both differ from the Caffe networks of the paper.
@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from camloc.core.errors import UserError, near_matches, refusing
-from camloc.networks.pretrained import FLOATS, read_state, weights_file
-from camloc.networks.zoo import get_graph_node_names, models
+from camloc.networks import zoo
+from camloc.networks.pretrained import FLOATS, read_state
 
 # No side branches: the auxiliary classifiers of the Inception family serve full-length training
 # from scratch only. And the change of input scale that torchvision's weights of that family want,
 # always: it is no part of a state file, so one network with it and one without could be confused.
 _INCEPTION = {"aux_logits": False, "init_weights": False, "transform_input": True}
 _EXTRA_ARGUMENTS = {"googlenet": _INCEPTION, "inception_v3": _INCEPTION}
-PRETRAINED = "IMAGENET1K_V1"  # of torchvision's sets of weights, the one of a plain recipe
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+# EfficientNets as efficientnet_pytorch names them have timm's tensors in timm's order.
+_BY_ORDER = "_conv_stem.weight"
 # DenseNet's published files have `norm.1` where its layers are now called `norm1`.
 _DENSENET_KEY = re.compile(r"(\.denselayer\d+\.\w+)\.([12]\.)")
 
@@ -73,39 +74,26 @@ def _mlpconv(
     ]
 
 
-def names() -> list[str]:
-    """Every backbone that can be named: NIN and torchvision's classification networks."""
-    return ["nin", *models.list_models(module=models)]
+def of_torchvision() -> list[str]:
+    """torchvision's classification networks."""
+    return zoo.models.list_models(module=zoo.models)
+
+
+def is_of_timm(backbone: str) -> bool:
+    """Whether a name is one of timm's networks; what both have is torchvision's."""
+    own = backbone in ("nin", *of_torchvision())
+    return not own and backbone in zoo.timm_models().list_models()
 
 
 def check_name(backbone: str) -> None:
     """Refuse an unknown backbone with the near matches.
 
     Raises:
-        UserError: torchvision has no such classification network.
+        UserError: neither torchvision nor timm has such a classification network.
     """
-    if backbone not in names():
-        raise UserError(f"unknown backbone {backbone!r}{near_matches(backbone, names())}")
-
-
-def check_pretrained(backbone: str, width: float) -> None:
-    """Refuse pretrained weights that torchvision does not have.
-
-    Raises:
-        UserError: it has none of this network, or none of this width.
-    """
-    if backbone == "nin" or PRETRAINED not in models.get_model_weights(backbone).__members__:
-        raise UserError(
-            f"torchvision has no weights of {backbone}; write `weights: scratch`, or "
-            "`{source: path, path: …}` for a file"
-        )
-    if width != 1.0:
-        raise UserError(f"torchvision's weights of {backbone} need width 1.0, not {width}")
-
-
-def pretrained_url(backbone: str) -> str:
-    """Where torchvision publishes its weights of a backbone that `check_pretrained` lets pass."""
-    return models.get_model_weights(backbone)[PRETRAINED].url
+    if backbone not in ("nin", *of_torchvision()) and not is_of_timm(backbone):
+        known = {"nin", *of_torchvision(), *zoo.timm_models().list_models()}
+        raise UserError(f"unknown backbone {backbone!r}{near_matches(backbone, known)}")
 
 
 def whole(
@@ -114,8 +102,8 @@ def whole(
     *,
     width: float = 1.0,
     dropout: float | None = None,
-    weights: str | Path = "scratch",
-    folder: Path | None = None,
+    weights: Path | None = None,
+    new_head: bool = False,
 ) -> nn.Module:
     """A whole classification network.
 
@@ -123,22 +111,18 @@ def whole(
         width: factor on the units of every layer but the last; below 1 gives a thin network for
             small machines.
         dropout: probability for all dropout layers; None keeps the network's own.
-        weights: `scratch` (random), `torchvision` (pretrained on ImageNet, downloaded once into
-            torch's cache) or the path of a safetensors or torch state file. Where the file's last
-            layer has another number of classes, the network gets a new one.
-        folder: looked into for torchvision's file before torch's cache.
+        weights: a safetensors or torch state file, such as `camloc.networks.published` gives;
+            random where None.
+        new_head: whether a file of another number of classes gets a new last layer.
 
     Raises:
-        UserError: an unknown backbone, a width other than 1 with pretrained weights, a weights
-            file that is missing, damaged or made for another network, a failed download.
+        UserError: an unknown backbone, a width that it does not have, a weights file that is
+            missing, damaged, of other classes or made for another network.
     """
     check_name(backbone)
-    if weights == "torchvision":
-        check_pretrained(backbone, width)
-        weights = weights_file(pretrained_url(backbone), folder)
     network = _random(backbone, num_classes, width)
-    if weights != "scratch":
-        _load_file(network, Path(weights))
+    if weights is not None:
+        _load_file(network, weights, new_head)
     if dropout is not None:
         for module in network.modules():
             if isinstance(module, nn.Dropout):
@@ -163,19 +147,24 @@ def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
         raise ValueError(" ".join(line.strip()[:200] for line in lines)) from None
 
 
-def last_linear(network: nn.Module) -> nn.Linear:
-    """The linear layer that gives the logits.
+def last_layer(network: nn.Module) -> nn.Linear | nn.Conv2d:
+    """The layer that gives the logits: a linear one or, where there is none, a convolution of one
+    pixel that makes a map of each class.
 
     Raises:
-        UserError: the network has none.
+        UserError: the network has neither.
     """
-    return network.get_submodule(_last_linear_name(network))
+    return network.get_submodule(_last_layer_name(network))
 
 
-def replace_last_linear(network: nn.Module, num_classes: int) -> None:
+def replace_last_layer(network: nn.Module, num_classes: int) -> None:
     """Put a new, randomly initialised last layer of `num_classes` outputs in place."""
-    path = _last_linear_name(network)
-    layer = nn.Linear(network.get_submodule(path).in_features, num_classes)
+    path = _last_layer_name(network)
+    old = network.get_submodule(path)
+    if isinstance(old, nn.Linear):
+        layer = nn.Linear(old.in_features, num_classes)
+    else:
+        layer = nn.Conv2d(old.in_channels, num_classes, 1)
     initialise_classifier(layer)
     parent, _, name = path.rpartition(".")
     setattr(network.get_submodule(parent), name, layer)
@@ -197,7 +186,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def initialise_classifier(layer: nn.Linear) -> None:
+def initialise_classifier(layer: nn.Linear | nn.Conv2d) -> None:
     """Small weights for the layer that gives the logits: training starts from a loss of ln K."""
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
@@ -217,7 +206,7 @@ def node_names(backbone: str) -> tuple[str, ...]:
     """
     check_name(backbone)
     try:
-        return tuple(get_graph_node_names(_without_values(backbone, 1000))[1])
+        return tuple(zoo.node_names(_without_values(backbone, 1000)))
     except Exception as error:
         raise UserError(f"backbone {backbone} cannot be cut: torch.fx cannot trace it") from error
 
@@ -239,8 +228,10 @@ def check_cut(backbone: str, cut: str) -> None:
 def _construct(backbone: str, num_classes: int) -> nn.Module:
     if backbone == "nin":
         return NIN(num_classes)
+    if is_of_timm(backbone):
+        return zoo.timm_models().create_model(backbone, num_classes=num_classes)
     extra = _EXTRA_ARGUMENTS.get(backbone, {})
-    return models.get_model(backbone, weights=None, num_classes=num_classes, **extra)
+    return zoo.models.get_model(backbone, weights=None, num_classes=num_classes, **extra)
 
 
 class _NothingDrawn(TorchFunctionMode):
@@ -262,40 +253,53 @@ def _without_values(backbone: str, num_classes: int) -> nn.Module:
 def _random(backbone: str, num_classes: int, width: float) -> nn.Module:
     if width == 1.0:
         network = _construct(backbone, num_classes)
+    elif is_of_timm(backbone):  # whose layers do more than torch's that would replace them
+        raise UserError(f"{backbone} is timm's, which has no thin version; use width 1")
     else:
         network = _without_values(backbone, num_classes)  # every layer is replaced
         _scale_width(network, width)
     initialise(network)
-    initialise_classifier(last_linear(network))
+    initialise_classifier(last_layer(network))
     return network
 
 
-def _load_file(network: nn.Module, path: Path) -> None:
+def _load_file(network: nn.Module, path: Path, new_head: bool) -> None:
     if not path.is_file():
-        raise UserError(f"weights file {path} is missing; give a file, scratch or torchvision")
+        raise UserError(f"weights file {path} is missing; give a file that is there, or scratch")
     state = read_state(path)
-    head, name = last_linear(network).weight, f"{_last_linear_name(network)}.weight"
+    head, name = last_layer(network).weight, f"{_last_layer_name(network)}.weight"
+    own = dict(zip(state, network.state_dict(), strict=False)) if _BY_ORDER in state else {}
     for key in list(state):  # in place: torch notes in it versions of modules, as MNASNet's
-        value = state.pop(key)
+        value, called = state.pop(key), own.get(key, _DENSENET_KEY.sub(r"\1\2", key))
         if not key.startswith(_AUXILIARY):
-            state[_DENSENET_KEY.sub(r"\1\2", key)] = value.to(head.device)  # on meta no values
+            state[called] = value.to(head.device)  # on meta no values
     given = state.get(name, head)
     replaced = given.shape[1:] == head.shape[1:] and len(given) != len(head)
+    if replaced and not new_head:
+        background = " (1,000 and a background class before them)" if len(given) == 1001 else ""
+        raise UserError(
+            f"weights file {path} is of {len(given)} classes{background}, the data of {len(head)}; "
+            "`head: new` in its weights starts with a new last layer"
+        )
     if replaced:
-        replace_last_linear(network, len(given))
+        replace_last_layer(network, len(given))
     with refusing(
         f"weights file {path} does not fit the network", "give one of this backbone and width"
     ):
         load_state(network, state)
     if replaced:
-        replace_last_linear(network, len(head))
+        replace_last_layer(network, len(head))
 
 
-def _last_linear_name(network: nn.Module) -> str:
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise UserError("the network has no linear layer to give logits")
-    return linear[-1]
+def _last_layer_name(network: nn.Module) -> str:
+    modules = dict(network.named_modules())
+    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+    if linear:
+        return linear[-1]
+    convolutions = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
+    if not convolutions or modules[convolutions[-1]].kernel_size != (1, 1):
+        raise UserError("the network has no linear layer, and no 1×1 convolution, to give logits")
+    return convolutions[-1]
 
 
 def _scale_width(network: nn.Module, width: float) -> None:
@@ -304,7 +308,7 @@ def _scale_width(network: nn.Module, width: float) -> None:
     Inputs follow from what the layers before give, so they are inferred by torch's lazy modules
     in one forward pass; any network of convolutions, batch norms and linear layers can be scaled.
     """
-    last = _last_linear_name(network)
+    last = _last_layer_name(network)
     for name, module in list(network.named_modules()):
         lazy = _lazy_layer(module, width if name != last else 1.0)
         if lazy is not None:

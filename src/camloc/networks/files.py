@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from camloc.core.errors import UserError, reason, refusing
 from camloc.core.files import replacing_file
+from camloc.core.params import Preprocessing
 from camloc.networks import backbones
 from camloc.networks.pretrained import digest, read_safetensors
 from camloc.networks.surgery import CamNetwork, build, uncut
@@ -22,8 +23,8 @@ def save(network: nn.Module, path: Path, about: dict) -> None:
 
     Args:
         about: `original` (backbone, width, dropout and gap), `surgery` (the arguments of `build`
-            that declare it, None for a whole network) and `wnids`, the classes in the order of
-            the logits.
+            that declare it, None for a whole network), `wnids`, the classes in the order of the
+            logits, and `preprocessing`, what the network wants of pictures.
 
     Raises:
         UserError: the file cannot be written; an earlier one stays.
@@ -83,6 +84,11 @@ def from_declaration(original: dict, surgery: dict | None, num_classes: int) -> 
     if surgery is None:
         return backbones.whole(backbone, num_classes, width=width, dropout=original["dropout"])
     return build(backbone, **surgery, width=width, num_classes=num_classes)
+
+
+def preprocessing(about: dict) -> Preprocessing:
+    """What a network wants of pictures by what its file says, ImageNet's where it says nothing."""
+    return Preprocessing(**about.get("preprocessing", {}))
 
 
 def with_cams(network: nn.Module, about: dict) -> CamNetwork | None:

@@ -5,15 +5,16 @@ units, stride 1, padding 1, followed by global average pooling and a softmax lay
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
 
 from camloc.core.errors import UserError
-from camloc.networks import backbones
-from camloc.networks.zoo import create_feature_extractor
+from camloc.networks import backbones, zoo
 
 POOLS = ("gap", "gmp")
+LAST_NODES = 12  # of a network, among which is the one that it averages
 
 
 class CamNetwork(nn.Module):
@@ -77,7 +78,7 @@ def build(
     if pool not in POOLS:
         raise UserError(f"unknown pool {pool!r}; known: {', '.join(POOLS)}")
     original = weights or backbones.whole(backbone, num_classes, width=width)
-    body = create_feature_extractor(original, {cut: "maps"})
+    body = zoo.extractor(original, {cut: "maps"})
     channels = _channels(body)
     layers: list[nn.Module] = []
     for units in convs:
@@ -97,7 +98,8 @@ def uncut(network: nn.Module, node: str) -> CamNetwork:
     """A whole network that already ends in global average pooling, seen as a `CamNetwork`.
 
     Weights are shared, nothing is retrained: GoogLeNet at `inception5b` and NIN at `features`
-    have CAMs without surgery.
+    have CAMs without surgery. Of a network that averages a map of each class, such as SqueezeNet at
+    `classifier.2`, those are the CAMs, and the linear layer after them leaves them as they are.
 
     Args:
         node: the node whose maps are averaged.
@@ -105,17 +107,49 @@ def uncut(network: nn.Module, node: str) -> CamNetwork:
     Raises:
         UserError: the logits are not the last layer applied to that node's spatial mean.
     """
-    body = create_feature_extractor(network, {node: "maps"})
-    classifier = backbones.last_linear(network)
+    body = zoo.extractor(network, {node: "maps"})
+    channels, classifier = _channels(body), backbones.last_layer(network)
+    if not isinstance(classifier, nn.Linear):
+        classifier = _unchanged(classifier)
     seen = CamNetwork(body, nn.Sequential(), "gap", classifier, dropout=0.0)
-    if _channels(body) != classifier.in_features or not _same_logits(network, seen):
+    if channels != classifier.in_features or not _same_logits(network, seen):
         raise UserError(f"the network does not end in global average pooling of {node}")
     return seen
 
 
+def with_its_own_cams(network: nn.Module) -> CamNetwork:
+    """`uncut` at the node that a network averages, which is looked for among its last.
+
+    Raises:
+        UserError: the network does not end in global average pooling.
+    """
+    last = zoo.node_names(network)[-LAST_NODES:]
+    with torch.no_grad():
+        outputs = zoo.extractor(network, {node: node for node in last}).eval()(_a_picture())
+    for node in reversed(last):
+        found = outputs[node]
+        if isinstance(found, Tensor) and found.ndim == 4 and found.shape[-1] > 1:  # not pooled yet
+            with suppress(UserError):
+                return uncut(network, node)
+    raise UserError("the network does not end in global average pooling")
+
+
+def _a_picture() -> Tensor:
+    return torch.rand(1, 3, 224, 224)
+
+
+def _unchanged(convolution: nn.Conv2d) -> nn.Linear:
+    """A linear layer that gives what it gets, a value of each class."""
+    classes = convolution.out_channels
+    linear = nn.Linear(classes, classes, bias=False, device=convolution.weight.device)
+    with torch.no_grad():
+        nn.init.eye_(linear.weight)
+    return linear
+
+
 def _same_logits(a: nn.Module, b: nn.Module) -> bool:
     """Whether two networks agree on a random picture; networks without values are not compared."""
-    a, b, x = a.eval(), b.eval(), torch.rand(1, 3, 224, 224)
+    a, b, x = a.eval(), b.eval(), _a_picture()
     with torch.no_grad():
         return x.is_meta or torch.allclose(a(x), b(x), rtol=1e-3, atol=1e-4)
 

@@ -1,7 +1,8 @@
-"""torchvision's networks and its feature extraction, loaded without torch's compiler.
+"""torchvision's and timm's networks, and how they are cut, loaded without torch's compiler.
 
 torchvision's operators for detection ask at their import whether the compiler could compile them.
 Loading it for that answer takes longer than loading torch, and no network here has such operators.
+timm, which takes as long, is loaded where one of its networks is named.
 """
 
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-import torch  # noqa: F401, so that it is whole before its compiler is hidden
+from torch import nn  # so that torch is whole before its compiler is hidden
 
 
 @contextmanager
@@ -30,6 +31,29 @@ def _compiler_hidden() -> Iterator[None]:
 
 with _compiler_hidden():
     from torchvision import models
-    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+    from torchvision.models import feature_extraction
 
-__all__ = ["create_feature_extractor", "get_graph_node_names", "models"]
+__all__ = ["extractor", "models", "node_names", "timm_models"]
+
+
+def timm_models() -> ModuleType:
+    """timm's networks, with their names, settings and feature extraction."""
+    import timm.models  # here, since it takes as long as torch does
+
+    return timm.models
+
+
+def node_names(network: nn.Module) -> list[str]:
+    """Names of a network's nodes in evaluation, in the order of computation."""
+    return _extraction(network).get_graph_node_names(network)[1]
+
+
+def extractor(network: nn.Module, nodes: dict[str, str]) -> nn.Module:
+    """The network as one that gives what it computes at nodes, each by the name that is given."""
+    return _extraction(network).create_feature_extractor(network, nodes)
+
+
+def _extraction(network: nn.Module) -> ModuleType:
+    """timm's for its networks, which knows which of its layers cannot be traced."""
+    of_timm = type(network).__module__.startswith("timm.")
+    return timm_models() if of_timm else feature_extraction

@@ -10,7 +10,7 @@ from torch import nn
 from camloc.core.errors import UserError, refusing
 from camloc.core.params import Model, Original, Params
 from camloc.core.paths import repository_root
-from camloc.networks import backbones, pretrained, surgery
+from camloc.networks import backbones, published, surgery
 
 
 def check(params: Params) -> None:
@@ -54,8 +54,8 @@ class _Checks:
         with self.of(f"originals.{name}"):
             backbone = original.backbone or name
             backbones.check_name(backbone)
-            if original.weights.source == "torchvision":
-                backbones.check_pretrained(backbone, original.width)
+            if original.weights.source not in ("path", "scratch"):
+                published.check(backbone, original.weights.source, original.width)
             with refusing(f"{name} cannot be built", "name another network or width"):
                 network = backbones.whole(backbone, 2, width=original.width)
             self.weights(name, original, backbone)
@@ -67,16 +67,16 @@ class _Checks:
         return network
 
     def weights(self, name: str, original: Original, backbone: str) -> None:
-        """The file that is named, or torchvision's where it is there already."""
+        """The file that is named, or the published one where it is there already."""
         weights, key = original.weights, f"originals.{name}.weights"
         if weights.path is not None:
             with self.of(f"{key}.path"):
                 file = _existing(weights.path, "file")
-                backbones.whole(backbone, 2, width=original.width, weights=file)
-        if weights.source == "torchvision":
+                backbones.whole(backbone, 2, width=original.width, weights=file, new_head=True)
+        elif weights.source != "scratch":
             with self.of(key if weights.folder is None else f"{key}.folder"):
                 folder = weights.folder and _existing(weights.folder, "folder")
-                pretrained.find(backbones.pretrained_url(backbone), folder)
+                published.find(backbone, weights.source, folder)
 
     def model(self, name: str, model: Model, network: nn.Module, original: Original) -> None:
         """Its surgery on the original, and that its maps fit on the pictures."""

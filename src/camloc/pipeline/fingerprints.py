@@ -49,6 +49,7 @@ _LIBRARIES = {
     "cv2": "opencv-python-headless",
     "numba": "numba",
     "numpy": "numpy",
+    "timm": "timm",
     "torch": "torch",
     "torchvision": "torchvision",
 }

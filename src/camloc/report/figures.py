@@ -86,7 +86,7 @@ def show(figure: Figure, alt: str, caption: str, name: str = "", path: Path | No
         path: where pictures are written to as PNG, too.
     """
     if figure.findobj(AxesImage):
-        kind, data = "png", _png(figure)
+        kind, data = "png", png(figure)
         if path:
             with replacing_file(path) as new:
                 new.write_bytes(data)
@@ -109,8 +109,8 @@ def _anchor(name: str) -> str:
     return f' id="fig-{escape(name)}"' if name else ""
 
 
-def _png(figure: Figure) -> bytes:
-    """Without a date or a version, so that equal figures are equal files."""
+def png(figure: Figure) -> bytes:
+    """A figure as a file, without a date or a version, so that equal figures are equal files."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
@@ -132,11 +132,11 @@ def _themed_svg(figure: Figure) -> bytes:
     return f"{text[:head]}{style}{text[head:]}".encode()
 
 
-def grid(rows: int, columns: int, side: float = 1.7) -> tuple[Figure, NDArray]:
-    """A figure of `rows` × `columns` empty panels of `side` inches, axes (rows, columns)."""
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(side * columns, side * rows), squeeze=False, layout="constrained"
-    )
+def grid(rows: int, columns: int, side: float = 1.7, aspect: float = 1.0) -> tuple[Figure, NDArray]:
+    """A figure of `rows` × `columns` empty panels that are `side` inches wide and `aspect` times as
+    high, axes (rows, columns)."""
+    size = (side * columns, side * aspect * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for panel in axes.flat:
         panel.set_axis_off()
     return figure, axes

@@ -17,11 +17,17 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 
 from camloc.core.errors import Stopped, UserError
-from camloc.core.params import Training
+from camloc.core.params import Preprocessing, Training
 from camloc.core.processes import agree, say, share, sum_over_processes
 from camloc.core.progress import progress
 from camloc.core.signals import on_signals
-from camloc.data.loading import UNLABELLED, TrainingBatches, death_of_decoders_told, standardise
+from camloc.data.loading import (
+    IMAGENET,
+    UNLABELLED,
+    TrainingBatches,
+    death_of_decoders_told,
+    standardise,
+)
 from camloc.training.batch_norm import synchronise_batch_norms
 from camloc.training.checkpoint import Checkpoint, State
 from camloc.training.precision import autocast, choose_precision, compiled
@@ -38,6 +44,7 @@ def fit(
     device: torch.device,
     checkpoint: Checkpoint | None = None,
     compile: bool = False,
+    wanted: Preprocessing = IMAGENET,
 ) -> pd.DataFrame:
     """Train a network in place on the cross-entropy of its logits.
 
@@ -48,6 +55,7 @@ def fit(
         batches: uint8 pictures (b, 3, h, w) and class indices (b,), shuffled.
         val: the same for the val split, in order; only measured, nothing is chosen by it.
         checkpoint: the file that the training goes on from where it is there, and is kept in.
+        wanted: what the network wants of pictures.
 
     Returns:
         The history, one row per epoch: the learning rate at its start, losses, errors in percent.
@@ -56,7 +64,7 @@ def fit(
         UserError: the loss is no longer finite, or the checkpoint is of another training.
         Stopped: SIGTERM came.
     """
-    step = Step.of(network, training, device, len(batches), compile)
+    step = Step.of(network, training, device, len(batches), compile, wanted)
     state = step.state
     if checkpoint and checkpoint.resume(state):
         say(f"going on from the checkpoint of {state.position}")
@@ -64,7 +72,8 @@ def fit(
     with on_signals(stop.set), death_of_decoders_told():
         while state.epoch <= training.epochs:
             _train_epoch(step, batches, checkpoint, stop)
-            _end_epoch(state, training, *measure(network, val, step.precision, device))
+            measured = measure(network, val, step.precision, device, wanted)
+            _end_epoch(state, training, *measured)
             if checkpoint:
                 checkpoint.save(state)
     network.eval()
@@ -81,6 +90,7 @@ class Step:
     training: Training
     precision: torch.dtype
     device: torch.device
+    wanted: Preprocessing
 
     @classmethod
     def of(
@@ -90,6 +100,7 @@ class Step:
         device: torch.device,
         steps_per_epoch: int,
         compile: bool = False,
+        wanted: Preprocessing = IMAGENET,
     ) -> "Step":
         """The first step of a training; the network moves to the device."""
         network.to(device, memory_format=torch.channels_last)
@@ -104,7 +115,7 @@ class Step:
                 # Batch norms agree already.
                 forward = DistributedDataParallel(network, broadcast_buffers=False)
         forward = compiled(forward) if compile else forward
-        return cls(forward, state, training, precision, device)
+        return cls(forward, state, training, precision, device, wanted)
 
     def __call__(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Learn from one batch, given in parts whose gradients add up.
@@ -126,7 +137,7 @@ class Step:
     def _backward(self, pictures: Tensor, labels: Tensor, parts: int) -> Tensor:
         labels = labels.to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
-            logits = self.forward(standardise(pictures, self.device))  # (b, K)
+            logits = self.forward(standardise(pictures, self.device, self.wanted))  # (b, K)
             loss = functional.cross_entropy(
                 logits.float(), labels, label_smoothing=self.training.label_smoothing
             )
@@ -136,7 +147,11 @@ class Step:
 
 
 def measure(
-    network: nn.Module, batches: Iterable, precision: torch.dtype, device: torch.device
+    network: nn.Module,
+    batches: Iterable,
+    precision: torch.dtype,
+    device: torch.device,
+    wanted: Preprocessing = IMAGENET,
 ) -> tuple[float, float]:
     """Mean cross-entropy and top-1 error in percent over the labelled pictures of the batches, of
     all processes together."""
@@ -149,7 +164,7 @@ def measure(
             count += int((labels != UNLABELLED).sum())  # on the CPU: a GPU is not waited for
             labels = labels.to(device, non_blocking=True)
             with autocast(device, precision):
-                logits = network(standardise(pictures, device)).float()
+                logits = network(standardise(pictures, device, wanted)).float()
             loss += functional.cross_entropy(
                 logits, labels, reduction="sum", ignore_index=UNLABELLED
             )

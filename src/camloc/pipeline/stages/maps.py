@@ -78,7 +78,9 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
         wnids=about["wnids"],
         top=len(about["wnids"]) if given.top == "all" else given.top,
         device=device,
+        wanted=files.preprocessing(about),
     )
+    interpolation = files.preprocessing(about).interpolation
     # What is stored of a split: the batches, the side of what they are taken from, the precision.
     kinds = {
         "": (evaluation_batches, loading.size, torch.float32),
@@ -90,7 +92,7 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
         images = share.of(manifest.split(split)["image"], given.batch)
         for kind in (kind for kind in kinds if asked[kind] and len(images)):
             batches, side, precision = kinds[kind]
-            options = {"machine": given.machine, "share": share}
+            options = {"machine": given.machine, "share": share, "interpolation": interpolation}
             with autocast(device, precision):
                 write(
                     store.folder_of(folder / split, kind),

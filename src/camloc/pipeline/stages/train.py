@@ -14,7 +14,7 @@ from camloc.core.paths import Study, repository_root
 from camloc.data import copies
 from camloc.data.loading import evaluation_batches, training_batches
 from camloc.data.manifest import Manifest
-from camloc.networks import backbones, files
+from camloc.networks import backbones, files, published
 from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import TrainParameters
 from camloc.training.checkpoint import Checkpoint, digest
@@ -72,13 +72,14 @@ def work(study: Study, given: TrainParameters) -> None:
         network, about = _original(given.original, manifest.wnids)
     made_by = _made_by(network, about, manifest, given, device)
     torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
-    options = {"machine": machine, "share": share}
+    wanted = files.preprocessing(about)
+    options = {"machine": machine, "share": share, "interpolation": wanted.interpolation}
     batches = training_batches(
         manifest, given.loading, recipe.batch, given.seed, **options, parts=recipe.accumulate
     )
     val = evaluation_batches(manifest, "val", given.loading, recipe.batch, **options, keep=True)
     checkpoint = Checkpoint(study.checkpoint(name), made_by, machine.checkpoint_minutes)
-    history = fit(network, batches, val, recipe, device, checkpoint, machine.compile)
+    history = fit(network, batches, val, recipe, device, checkpoint, machine.compile, wanted)
     _list_unreadable(processes.gather(batches.pictures.unreadable))
     if share.rank == 0:
         files.save(network.cpu(), study.weights(name), about)
@@ -116,14 +117,22 @@ def _list_unreadable(of_processes: list[list]) -> None:
 
 
 def _original(original: Original, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
-    weights, root = original.weights, repository_root()
+    weights, root, path = original.weights, repository_root(), None
+    if weights.path is not None:
+        path = root / weights.path
+    elif weights.source != "scratch":
+        published.check(original.backbone, weights.source, original.width)
+        folder = None if weights.folder is None else root / weights.folder
+        path = published.file(original.backbone, weights.source, folder)
     network = backbones.whole(
         original.backbone,
         len(wnids),
         width=original.width,
         dropout=original.dropout,
-        weights=weights.source if weights.path is None else root / weights.path,
-        folder=None if weights.folder is None else root / weights.folder,
+        weights=path,
+        new_head=weights.head == "new",
     )
     kept = original.model_dump(include={"backbone", "width", "dropout", "gap"})
-    return network, {"original": kept, "surgery": None, "wnids": wnids}
+    own = published.preprocessing(original.backbone, weights.source)
+    wanted = (weights.preprocessing or own).model_dump(mode="json")
+    return network, {"original": kept, "surgery": None, "wnids": wnids, "preprocessing": wanted}
