@@ -191,7 +191,10 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             {"originals__googlenet__weights": {"source": "torchvision", "foldr": "data"}},
             "originals.googlenet.weights.foldr: unknown key; did you mean folder?",
         ),
-        ({"models": {}, "cams__ten_crop": [], "cams__bf16": []}, "models: declare at least one"),
+        (
+            {"data": {"source": "folder", "folder": "x", "splits": {"val": "."}}},
+            "evaluate.split: data.splits has no test; name its folder",
+        ),
         ({"data__source": "imagenet"}, "data: Input tag 'imagenet' found using 'source'"),
     ],
 )

@@ -30,6 +30,7 @@ from camloc.pipeline.stages import data, evaluate, maps, report, smoke, surgery,
 from camloc.report.results import collect
 from camloc.training import loop
 from clone import ROOT
+from made import jpeg
 
 DECLARED = params.load(ROOT / "params" / "smoke.yaml")
 SHAPES = params.Shapes(source="shapes", train=24, val=6, test=6)
@@ -132,7 +133,7 @@ def test_report_writes_the_rows_of_the_reported_split(study, tmp_path):
     assert list(metrics) == ["googlenet", "backprop-googlenet", "googlenet-gap"]
     assert metrics == results.metrics
     summary = (tmp_path / "summary.md").read_text()
-    assert "\n5. **cannot tell**: GAP localizes better than GMP." in summary  # GMP was not run
+    assert "\n5. **not measured**: GAP localizes better than GMP." in summary  # GMP was not run
     # The paper's top-1 error stands beside the row's name.
     assert re.search(r"\| GoogLeNet-GAP \(`googlenet-gap`\) +\| +35\.0 ", summary)
     assert str(tmp_path) not in summary
@@ -269,6 +270,33 @@ def test_weights_files_and_folders_are_found_from_the_repositorys_root(
             train.work(study, given)
     published_file = ("googlenet", "torchvision", tmp_path / "offline")
     assert asked == [None, published_file, tmp_path / "a.pth"]
+
+
+def test_study_of_one_split_runs_without_training_and_without_surgery(tmp_path):
+    """Images of one's own, a network as it is."""
+    for name in ("n1/a", "n1/b", "n2/c"):
+        jpeg(tmp_path / "own" / "val" / f"{name}.jpg")
+    (tmp_path / "own" / "val" / "localization.txt").write_text("n1/a.jpg,2,3,40,30\n")
+    declared = SMOKE.model_copy(
+        update={
+            "data": params.Folder(source="folder", folder=tmp_path / "own"),
+            "models": {},
+            "controls": {},
+            "training": SMOKE.training.model_copy(update={"epochs": 0}),
+            "evaluate": Evaluate(split="val"),
+            "cams": SMOKE.cams.model_copy(update={"ten_crop": [], "bf16": []}),
+        }
+    )
+    study = Study(tmp_path / "data")
+    data.run(study, DataParameters.of(declared))
+    assert train.run(study, TrainParameters.of(declared, "googlenet")).empty
+    maps.run(study, MapsParameters.of(declared, "googlenet"))
+    found = evaluate.run(study, EvaluateParameters.of(declared, "googlenet"))
+    assert list(found.percentages()) == ["val"]
+    results = collect(study, declared.networks, declared.evaluate)
+    assert results.metrics.keys() == {"googlenet", "backprop-googlenet"}
+    assert "3 val images of folder (2 classes)" in results.headline
+    assert {verdict.word for verdict in results.verdicts} == {"not measured"}
 
 
 def test_what_a_network_wants_of_pictures_goes_on_to_what_is_cut_from_it(study, tmp_path):

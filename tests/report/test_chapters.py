@@ -27,7 +27,7 @@ SMOKE = params.load(ROOT / "params" / "smoke.yaml")
 
 def test_verdicts_of_a_study_without_rows_say_the_rule_and_what_was_not_measured():
     html = tables.verdicts(claims.verdicts({}, {})).data
-    assert html.count("<strong>Cannot tell</strong>") == 11
+    assert html.count("<strong>Not measured</strong>") == 11
     comparisons = sum(len(claim.comparisons) for claim in claims.CLAIMS)
     assert html.count("not measured in this study") == comparisons
     assert unescape(html).count(claims.RULE) == 1

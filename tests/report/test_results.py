@@ -65,7 +65,7 @@ def test_figure_of_several_runs_is_their_mean_with_the_deviation_between_them():
 
 def test_summary_says_how_many_runs_were_trained_and_failed():
     three = {"cls_err_top1": [[0, 1, 0], [1, 1, 0]]}
-    assert "trained once" in summary.trainings(results({"net": {"cls_err_top1": [0, 1]}}))
+    assert "of one training" in summary.trainings(results({"net": {"cls_err_top1": [0, 1]}}))
     text = summary.trainings(results({"net": three}, seeds=4))
     assert "means over 3 training runs" in text
     assert "4 runs were asked for; of some networks 1 failed" in text
@@ -95,7 +95,7 @@ def test_summary_and_metrics_are_written(study, tmp_path):
         "# Results of the study `a study`\n\nData: made, 1 class; 4 test images."
     )
     assert " ".join(text.split()).count(RULE) == 1
-    assert "11. **cannot tell**: Maps of different classes" in text
+    assert "11. **not measured**: Maps of different classes" in text
     assert "**Of 11 claims 0 hold and 0 do not" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "metrics.json",

@@ -128,7 +128,18 @@ class ILSVRC(Section):
     unpack_to: Place | None = None
 
 
-Data = Annotated[Shapes | TinyImageNet | CUB | ILSVRC, Field(discriminator="source")]
+class Folder(Section):
+    """Images of one's own (see `camloc.data.sources.folder`); `splits` has a folder of each split
+    where they are not called so, `classes` is a file of the classes in order, both from `folder`.
+    """
+
+    source: Literal["folder"]
+    folder: Place
+    splits: dict[Literal["train", "val", "test"], Place] | None = None
+    classes: Place | None = None
+
+
+Data = Annotated[Shapes | TinyImageNet | CUB | ILSVRC | Folder, Field(discriminator="source")]
 
 
 class Loading(Section):
@@ -413,8 +424,6 @@ def _contradictions(params: Params) -> Iterator[str]:
     if not re.fullmatch(STUDY_NAME, params.study):
         rule = "use letters and digits, behind the first also spaces, - and ., 100 at most"
         yield f"study: {shown(params.study)} names no study: {rule}"
-    if not params.models:
-        yield "models: declare at least one"
     if params.loading.resize < params.loading.size:
         yield "loading.resize: must be at least loading.size, which is cropped from it"
     origins = {f"models.{name}": ("backbone", m.backbone) for name, m in params.models.items()}
@@ -443,6 +452,9 @@ def _contradictions(params: Params) -> Iterator[str]:
             yield f"{shown(name)} is a row of its own; {taken} are taken, choose another name"
     if params.data.source == "ilsvrc" and params.evaluate.split == "test":
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
+    splits = getattr(params.data, "splits", None)
+    if splits is not None and params.evaluate.split not in splits:
+        yield f"evaluate.split: data.splits has no {params.evaluate.split}; name its folder"
     if params.data.source == "shapes" and params.cams.top != "all":
         yield "cams.top: the labels of shapes' test split are withheld, so its maps must be of all"
     for key in ("saliency", "ten_crop", "bf16"):

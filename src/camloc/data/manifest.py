@@ -124,7 +124,7 @@ class Manifest:
 
         Raises:
             UserError: a label or box of an unknown class, an inverted box, an image id given twice,
-                a class without a training image.
+                a class without a training image where there are any.
         """
         images, boxes = self.images, self.boxes
         twice = images[images["image"].duplicated(keep=False)].sort_values("image", kind="stable")
@@ -138,7 +138,8 @@ class Manifest:
         inverted = (merged["xmin"] > merged["xmax"]) | (merged["ymin"] > merged["ymax"])
         self._refuse(merged[inverted], "has inverted boxes (xmin > xmax or ymin > ymax)")
         trained = set(images.loc[images["split"] == "train", "wnid"])
-        without = [f"{wnid} ({self.classes[wnid]})" for wnid in self.wnids if wnid not in trained]
+        untrained = [wnid for wnid in self.wnids if trained and wnid not in trained]
+        without = [f"{wnid} ({self.classes[wnid]})" for wnid in untrained]
         advice = "give them images or take them out of the class list"
         refuse(self.root, without, "has no training image of", advice)
 

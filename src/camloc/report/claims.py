@@ -28,7 +28,8 @@ SURE = 0.025  # one-sided, as a two-sided 95 % interval is on either side
 RULE = (
     "A claim holds if every comparison lies where the claim puts it, each by its 95 % confidence "
     f"interval. It does not hold if some comparison misses that by more than {SMALLEST:g} point, "
-    "after Holm's correction for how many there are. Otherwise this study cannot tell. "
+    "after Holm's correction for how many there are. Otherwise this study cannot tell; of a claim "
+    "whose rows it lacks it says that it is not measured. "
     "Localization is compared by this study's own rule, by the paper's rule at the threshold that "
     "is best on the other split and, where there are masks, by PxAP: where these say different "
     "things, the verdict depends on the threshold. Networks that were trained once are compared, "
@@ -311,7 +312,7 @@ class Verdict:
         words = set(self.by.values())
         if ONE_TRAINING in words:
             return ONE_TRAINING
-        return next(iter(words), CANNOT_TELL) if len(words) < 2 else DEPENDS
+        return next(iter(words), NOT_MEASURED) if len(words) < 2 else DEPENDS
 
     @property
     def more(self) -> str:

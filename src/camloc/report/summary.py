@@ -47,7 +47,9 @@ def trainings(results: Results) -> str:
     """How many training runs the figures are means over, and what their intervals cover."""
     counts = {results.runs(row) for row in results.rows} - {0}
     if counts <= {1}:
-        text = "Each network was trained once. In brackets: the 95 % confidence interval over the "
+        text = (
+            "Each network is of one training. In brackets: the 95 % confidence interval over the "
+        )
         text += "images of the split, which does not cover how another training would differ."
     else:
         told = " to ".join(str(n) for n in sorted({min(counts), max(counts)}))

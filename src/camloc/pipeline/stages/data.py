@@ -5,7 +5,7 @@ from pathlib import Path
 from camloc.core.params import Data
 from camloc.core.paths import Study, repository_root
 from camloc.data.manifest import Manifest, save_truth
-from camloc.data.sources import cub, ilsvrc, ilsvrc_official, shapes, tiny_imagenet
+from camloc.data.sources import cub, folder, ilsvrc, ilsvrc_official, shapes, tiny_imagenet
 from camloc.pipeline.parameters import DataParameters
 
 
@@ -36,15 +36,22 @@ def _read_source(study: Study, data: Data, seed: int, draws: int) -> tuple[Manif
     study.pictures.mkdir(parents=True, exist_ok=True)
     if data.source == "ilsvrc":
         return ilsvrc.read(_unpacked(data.folder, data.unpack_to)), None
+    if data.source == "folder":
+        root = repository_root() / data.folder
+        return folder.read(root, splits=data.splits, classes=_inside(root, data.classes)), None
     reader = {"tiny-imagenet": tiny_imagenet, "cub": cub}[data.source]
     there = data.folder and repository_root() / data.folder
     options = data.model_dump(exclude={"source", "folder"})
     return reader.read(there or reader.download(study.downloads), **options, seed=seed), None
 
 
-def _unpacked(folder: Path, target: Path | None) -> Path:
+def _inside(root: Path, path: Path | None) -> Path | None:
+    return None if path is None else root / path
+
+
+def _unpacked(place: Path, target: Path | None) -> Path:
     """The folder of ILSVRC's images, which the official files are unpacked into first."""
-    folder = repository_root() / folder
-    if not ilsvrc_official.found(folder):
-        return folder
-    return ilsvrc_official.unpack(folder, repository_root() / (target or folder / "unpacked"))
+    place = repository_root() / place
+    if not ilsvrc_official.found(place):
+        return place
+    return ilsvrc_official.unpack(place, repository_root() / (target or place / "unpacked"))

@@ -18,7 +18,7 @@ from camloc.networks import backbones, files, published
 from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import TrainParameters
 from camloc.training.checkpoint import Checkpoint, digest
-from camloc.training.loop import fit
+from camloc.training.loop import HISTORY_COLUMNS, fit
 from camloc.training.precision import choose_device, choose_precision
 
 
@@ -70,17 +70,19 @@ def work(study: Study, given: TrainParameters) -> None:
         network, about = files.load(*_start(study, given))
     else:
         network, about = _original(given.original, manifest.wnids)
-    made_by = _made_by(network, about, manifest, given, device)
-    torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
-    wanted = files.preprocessing(about)
-    options = {"machine": machine, "share": share, "interpolation": wanted.interpolation}
-    batches = training_batches(
-        manifest, given.loading, recipe.batch, given.seed, **options, parts=recipe.accumulate
-    )
-    val = evaluation_batches(manifest, "val", given.loading, recipe.batch, **options, keep=True)
-    checkpoint = Checkpoint(study.checkpoint(name), made_by, machine.checkpoint_minutes)
-    history = fit(network, batches, val, recipe, device, checkpoint, machine.compile, wanted)
-    _list_unreadable(processes.gather(batches.pictures.unreadable))
+    history = pd.DataFrame(columns=HISTORY_COLUMNS)
+    if recipe.epochs:  # else there may be no images to train on
+        wanted = files.preprocessing(about)
+        options = {"machine": machine, "share": share, "interpolation": wanted.interpolation}
+        made_by = _made_by(network, about, manifest, given, device)
+        torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
+        batches = training_batches(
+            manifest, given.loading, recipe.batch, given.seed, **options, parts=recipe.accumulate
+        )
+        val = evaluation_batches(manifest, "val", given.loading, recipe.batch, **options, keep=True)
+        checkpoint = Checkpoint(study.checkpoint(name), made_by, machine.checkpoint_minutes)
+        history = fit(network, batches, val, recipe, device, checkpoint, machine.compile, wanted)
+        _list_unreadable(processes.gather(batches.pictures.unreadable))
     if share.rank == 0:
         files.save(network.cpu(), study.weights(name), about)
         with replacing_file(study.history(name)) as new:

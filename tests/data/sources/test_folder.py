@@ -1,0 +1,172 @@
+"""Images of one's own, in each of the layouts in which they may lie."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import ExifTags, Image
+
+from camloc.core.errors import UserError
+from camloc.data.manifest import BOX_COLUMNS
+from camloc.data.sources.folder import read
+from clone import SHARED
+from made import jpeg
+
+CLASSES = "n01\ttench, Tinca tinca\nn02\tgoldfish\nn03\tgreat white shark, white shark\n"
+
+
+def put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def class_folders(folder: Path) -> None:
+    for place in ("train/n01/a", "train/n02/b", "val/n02/c", "val/n01/d"):
+        jpeg(folder / f"{place}.jpg")
+    put(folder / "val/localization.txt", "n02/c.jpg,1,2,30,39\nn02/c.jpg,0,0,60,9\n")
+
+
+def metadata(folder: Path) -> None:
+    """Labels by number, wnid and name."""
+    for split, names, labels in (("train", "ab", ["0", "n02"]), ("val", "cd", ["goldfish", "0"])):
+        for name in names:
+            jpeg(folder / split / "images" / f"{name}.jpg")
+        ids = [f"{name}.jpg" for name in names]
+        put(folder / split / "image_ids.txt", "\n".join(ids))
+        lines = [f"{image},{label}" for image, label in zip(ids, labels, strict=True)]
+        put(folder / split / "class_labels.txt", "\n".join(lines))
+        put(folder / split / "image_sizes.txt", "".join(f"{image},50,40\n" for image in ids))
+    put(folder / "val/localization.txt", "c.jpg,1,2,30,39\nc.jpg,0,0,60,9\n")
+
+
+def one_csv(folder: Path) -> None:
+    for name in "abcd":
+        jpeg(folder / "pictures" / f"{name}.jpg")
+    put(
+        folder / "images.csv",
+        "path,split,label,xmin,ymin,xmax,ymax\n"
+        "pictures/a.jpg,train,n01,,,,\n"
+        "pictures/b.jpg,train,n02,,,,\n"
+        "pictures/c.jpg,val,n02,1,2,30,39\n"
+        "pictures/c.jpg,val,n02,0,0,60,9\n"
+        "pictures/d.jpg,val,n01,,,,\n",
+    )
+
+
+LAYOUTS = [class_folders, metadata, one_csv]
+
+
+@pytest.fixture(params=LAYOUTS, ids=[layout.__name__ for layout in LAYOUTS])
+def manifest(request, tmp_path):
+    request.param(tmp_path)
+    put(tmp_path / "classes.txt", CLASSES.partition("n03")[0])
+    return read(tmp_path, classes=tmp_path / "classes.txt")
+
+
+def test_each_layout_gives_the_same_images_classes_and_boxes(manifest):
+    assert manifest.classes == {"n01": "tench, Tinca tinca", "n02": "goldfish"}
+    images = manifest.images.assign(name=[Path(path).stem for path in manifest.images["path"]])
+    found = images.set_index("name")[["split", "wnid", "width", "height"]]
+    assert found.loc["a"].tolist() == ["train", "n01", 50, 40]
+    assert found.loc[list("bcd"), "split"].tolist() == ["train", "val", "val"]
+    assert found.loc[list("bcd"), "wnid"].tolist() == ["n02", "n02", "n01"]
+    corners = manifest.boxes[BOX_COLUMNS[2:]].to_numpy().tolist()
+    assert corners == [[1, 2, 30, 39], [0, 0, 49, 9]]  # the second cut to its image
+    assert set(manifest.boxes["wnid"]) == {"n02"}
+    assert all((manifest.root / path).is_file() for path in manifest.images["path"])
+
+
+def test_equal_names_in_several_folders_are_several_images(tmp_path):
+    for place in ("train/n01", "train/n02", "val/n01", "val/n02"):
+        jpeg(tmp_path / place / "1.jpg")
+    manifest = read(tmp_path)
+    assert manifest.classes == {"n01": "n01", "n02": "n02"}
+    assert sorted(manifest.images["image"]) == [
+        *("train/n01/1", "train/n02/1"),
+        *("val/n01/1", "val/n02/1"),
+    ]
+
+
+def test_one_split_is_enough_and_its_folder_may_be_the_whole(tmp_path):
+    metadata(tmp_path)
+    put(tmp_path / "classes.txt", CLASSES)
+    splits = {"val": Path("val")}
+    manifest = read(tmp_path, splits=splits, classes=tmp_path / "classes.txt")
+    assert set(manifest.images["split"]) == {"val"} and len(manifest.classes) == 3
+    whole = read(tmp_path / "val", splits={"test": Path()}, classes=tmp_path / "classes.txt")
+    assert set(whole.images["split"]) == {"test"}
+    assert whole.boxes[BOX_COLUMNS[1:]].equals(manifest.boxes[BOX_COLUMNS[1:]])
+
+
+def test_masks_are_those_that_are_named(tmp_path):
+    class_folders(tmp_path)
+    Image.new("L", (50, 40)).save(tmp_path / "val" / "c.png")
+    put(tmp_path / "val/localization.txt", "n02/c.jpg,c.png\nn02/c.jpg,1,2,30,39\n")
+    images = read(tmp_path).images.set_index("image")
+    assert images.loc["val/n02/c", "mask"] == "val/c.png"
+    assert images["mask"].notna().sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("val/class_labels.txt", "c.jpg,7\nd.jpg,0", r"label '7' stands for none of the 3 classes"),
+        ("val/class_labels.txt", "c.jpg,goldfsh\nd.jpg,0", r"txt:1: .* did you mean goldfish"),
+        ("val/class_labels.txt", "c.jpg,0", r"class_labels\.txt lacks images .* d\.jpg"),
+        ("val/image_ids.txt", "c.jpg\nx.jpg", r"lacks images of image_ids\.txt.* x\.jpg"),
+        (
+            "val/image_sizes.txt",
+            "c.jpg,40,50",
+            r"is told to be of 40 × 50 pixels and is of 50 × 40",
+        ),
+        (
+            "val/localization.txt",
+            "x.jpg,1,2,3,4",
+            r"localization\.txt:1: no image 'x\.jpg' of this",
+        ),
+        ("val/localization.txt", "c.jpg,1,2,3", r"expected a box of four numbers or a mask"),
+        ("val/localization.txt", "c.jpg,1,2,3,x", r"expected whole numbers xmin ymin xmax ymax"),
+        ("val/localization.txt", "c.jpg,60,2,70,9", r"has boxes outside their image"),
+        ("classes.txt", "n02 a\nn01 b", r"classes\.txt:2: class n01 comes after n02"),
+        ("images.csv", "path,label\na.jpg,n01", r"images\.csv lacks the columns.* split"),
+        ("images.csv", "path,split,label\na.jpg,dev,n01", r"csv:2: split is .*, not 'dev'"),
+        ("images.csv", "path,split,label\na.jpg,val,n01", r"a\.jpg is missing"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, path, content, message):
+    metadata(tmp_path)
+    put(tmp_path / "classes.txt", CLASSES)
+    put(tmp_path / path, content)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, splits={"val": Path("val")}, classes=tmp_path / "classes.txt")
+
+
+def test_class_without_a_training_image_is_refused_where_there_are_others(tmp_path):
+    class_folders(tmp_path)
+    jpeg(tmp_path / "val" / "n03" / "e.jpg")
+    with pytest.raises(UserError, match="has no training image of: n03"):
+        read(tmp_path)
+
+
+def test_image_that_exif_turns_is_refused(tmp_path):
+    class_folders(tmp_path)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (50, 40)).save(tmp_path / "val" / "n01" / "d.jpg", exif=exif)
+    with pytest.raises(UserError, match=r"holds images that EXIF turns: val/n01/d\.jpg"):
+        read(tmp_path)
+
+
+def test_folder_of_nothing_is_refused_with_the_layouts(tmp_path):
+    with pytest.raises(UserError, match=r"holds no images; .* with a folder of each class"):
+        read(tmp_path)
+
+
+@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="no ../shared/data/ilsvrc-val-originals")
+def test_photographs_and_boxes_of_wsolevaluation_are_read():
+    folder = SHARED / "data" / "ilsvrc-val-originals"
+    classes = SHARED / "data" / "ilsvrc-val-1000" / "wnids.txt"
+    manifest = read(folder, splits={"val": Path()}, classes=classes)
+    told = pd.read_csv(folder / "localization.txt", header=None)
+    assert len(manifest.images) == 22 and len(manifest.boxes) == len(told)
+    assert manifest.boxes[BOX_COLUMNS[2:]].to_numpy().tolist() == told.iloc[:, 1:].values.tolist()
