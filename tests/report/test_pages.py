@@ -118,6 +118,16 @@ def test_index_leads_to_every_page(report):
     assert all(f'href="html/{path.name}"' in index for path in (report / "html").glob("*.html"))
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_picture_headline_and_verdicts_are_seen_without_scrolling(report, page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto((report / "index.html").as_uri())
+    for part in (".answer img", ".headline", ".strip"):
+        seen = page.locator(part).bounding_box()
+        assert seen["width"] > 150 and seen["y"] + seen["height"] <= 800, part
+    assert page.locator(".strip li").count() == 11
+
+
 def test_pages_load_from_disk_without_errors_or_outside_requests(report, page):
     asked, said = [], []
     page.on("request", lambda request: asked.append(request.url))

@@ -96,7 +96,7 @@ def test_summary_and_metrics_are_written(study, tmp_path):
     )
     assert " ".join(text.split()).count(RULE) == 1
     assert "11. **not measured**: Maps of different classes" in text
-    assert "**Of 11 claims 0 hold and 0 do not" in text
+    assert "**None of the paper's 11 claims is measured.**" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "metrics.json",
         "plots",

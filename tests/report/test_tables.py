@@ -9,7 +9,7 @@ from small import measured, results
 
 from camloc.core.rows import Row
 from camloc.evaluation.error_types import CORRECT, MISLOCALIZED, OVERSIZED, PART
-from camloc.report import formatting, paper, tables
+from camloc.report import claims, formatting, paper, tables
 
 GAP = "googlenet-gap"
 
@@ -191,3 +191,21 @@ def test_interval_of_a_table_is_not_broken_and_a_rows_name_stands_apart():
 
 def test_table_without_rows_is_shown_as_its_caption():
     assert "Errors: this study has no such rows" in formatting.show(pd.DataFrame(), "Errors").data
+
+
+def test_answer_is_of_the_networks_rows_that_were_scored():
+    errors = {"cls_err_top1": [0, 0, 0, 1], "loc_err_gt_known": [1, 1, 0, 0]}
+    measures = {"net": errors, "unscored": {}, Row(None, "centre-box"): errors}
+    table = tables.answer(results(measures))
+    assert table.index.tolist() == ["net"]
+    shown = formatting.formatted(table).loc["net"]
+    assert list(shown.index) == [
+        *("classification, top-1", "localization, top-1", "localization, top-5", "GT-known")
+    ]
+    assert shown["GT-known"].startswith("50.0 (") and shown["localization, top-1"] == "–"
+
+
+def test_strip_has_a_word_of_each_verdict_and_leads_to_its_claim():
+    html = tables.strip(claims.verdicts({}, {})).data
+    assert html.count("<li") == html.count("not measured</a>") == 11
+    assert '<a href="#claim-11" title="Maps of different classes on one image' in html

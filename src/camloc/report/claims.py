@@ -386,6 +386,8 @@ def verdicts(
 def headline(found: list[Verdict]) -> str:
     """How many of the claims hold and do not, by tests corrected for how many claims there are."""
     words = [verdict.word for verdict in found]
+    if set(words) == {NOT_MEASURED}:
+        return f"None of the paper's {len(found)} claims is measured."
     p_values = {HOLDS: [v.support for v in found], FAILS: [v.against for v in found]}
     holds, fails = (
         sum((p <= SURE) & (word == wanted) for p, word in zip(holm(ps), words, strict=True))

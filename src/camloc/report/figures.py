@@ -244,6 +244,14 @@ def best_worst_and_drawn(
     return figure
 
 
+def under_maps(split: Split, method: str, rule: Rule, rows: int, columns: int) -> Figure:
+    """The first labelled pictures of a split under the maps of their class."""
+    images = split.images.dropna(subset="wnid").head(rows * columns)
+    figure, axes = grid(rows, columns)
+    _draw_row(axes.flat, "", split, method, rule, images)
+    return figure
+
+
 def several_classes(split: Split, method: str, rule: Rule, count: int) -> Figure | None:
     """Pictures with objects of several classes, a row each, under the map of each of them.
 
@@ -307,7 +315,8 @@ def _draw_row(
             own = true.loc[image["image"]]
             box, low = own[CORNERS].to_numpy(dtype=int), maps[own["map"]]
             draw_localization(panel, split.manifest, image, own["wnid"], low, box)
-    panels[0].set_axis_on()
-    panels[0].set(xticks=[], yticks=[])
-    panels[0].grid(False)
-    panels[0].set_ylabel(title, fontsize=8)
+    if title:
+        panels[0].set_axis_on()
+        panels[0].set(xticks=[], yticks=[])
+        panels[0].grid(False)
+        panels[0].set_ylabel(title, fontsize=8)

@@ -49,6 +49,11 @@ class Chapter:
         printed = "".join(output.get("text", "") for output in outputs)
         return "; ".join(printed.strip().splitlines())
 
+    def html(self, tag: str) -> Markup:
+        """What the cells with a tag show, for the index: its links lead here."""
+        shown = "".join(_html(cell) for cell in self.notebook.cells if _has(cell, tag))
+        return Markup(shown.replace('href="#', f'href="html/{self.stem}.html#'))
+
     def sections(self) -> Iterator[dict]:
         """Heading and HTML of the cells that the index shows; their links lead here."""
         heading = ""
@@ -221,6 +226,8 @@ def _index(params: Params, chapters: list[Chapter], cards: list[dict]) -> dict:
         "title": "Results",
         "headline": report.text("headline") if report else "The report has not run yet.",
         "sections": list(report.sections()) if report else [],
+        "report": report.stem if report else "",
+        **{tag: report.html(tag) if report else "" for tag in ("hero", "strip", "answer")},
         "groups": [(group, [card for _, card in pairs]) for group, pairs in groups],
         "missing": [title for _, title, stem in contents(params) if stem not in by_stem],
         "data": data.text("finding") if data else "The data stage has not run yet.",

@@ -14,7 +14,16 @@ from camloc.evaluation.estimates import estimate
 from camloc.evaluation.store import LOCALIZATION
 from camloc.evaluation.thresholds import WHOLE_MAP
 from camloc.report import paper
-from camloc.report.claims import RULE, Comparison, Effect, Verdict, effect, headline
+from camloc.report.claims import (
+    DEPENDS,
+    ONE_TRAINING,
+    RULE,
+    Comparison,
+    Effect,
+    Verdict,
+    effect,
+    headline,
+)
 from camloc.report.formatting import filled, interval, signed
 from camloc.report.results import Measures, Results, figure_of
 
@@ -25,6 +34,7 @@ SHORT = {
     "loc_err_top5": "top-5",
     GT_KNOWN: "GT-known",
 }
+SHORT_WORDS = {DEPENDS: "depends", ONE_TRAINING: "one training"}
 # GAP against GMP and against the uncut network, and CAMs against the gradient saliency.
 PAIRS = [
     ("googlenet-gap", "googlenet-gmp"),
@@ -191,6 +201,29 @@ def _changed(errors: Measures, base: Measures) -> dict[str, float | str]:
                 f"{SHORT[name]} difference interval": signed(*moved.interval),
             }
     return line
+
+
+def answer(results: Results) -> pd.DataFrame:
+    """The errors of the rows that have any, but for boxes of no network, in one narrow table."""
+    rows = [name for name, row in results.rows.items() if row.network]
+    errors = results.errors().reindex(rows)
+    table = pd.DataFrame(index=errors.index.rename("row"))
+    columns = {
+        "cls_err_top1": "classification, top-1",
+        "loc_err_top1": "localization, top-1",
+        "loc_err_top5": "localization, top-5",
+        GT_KNOWN: "GT-known",
+    }
+    for error, title in columns.items():
+        table[title] = errors[error, "percent"]
+        ends = zip(errors[error, "low"], errors[error, "high"], strict=True)
+        table[f"{title} interval"] = [interval(low, high) for low, high in ends]
+    return table.loc[errors.xs("percent", axis=1, level=1).notna().any(axis=1)]
+
+
+def strip(found: Sequence[Verdict]) -> HTML:
+    """The verdicts in a word each, with links to their claims."""
+    return HTML(filled("strip.html.j2", verdicts=found, short=SHORT_WORDS))
 
 
 def verdicts(found: Sequence[Verdict]) -> HTML:
