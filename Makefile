@@ -67,7 +67,8 @@ lab: setup ## open JupyterLab on the notebooks
 notebooks: setup ## run the notebooks on the smoke study and keep their outputs for the tests
 	rm -rf data/smoke
 	$(KERNELS) $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
 
 lint: setup ## check style
 	$(RUN) ruff check .

@@ -15,6 +15,7 @@ from camloc.core import params
 from camloc.core.errors import UserError, near_matches
 from camloc.networks import backbones
 from camloc.pipeline import studies
+from camloc.pipeline.parameters import MapsParameters, TrainParameters
 from clone import ROOT
 
 READY = ROOT / "params"
@@ -137,6 +138,10 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             "controls.control.original: no original named 'googelnet'; did you mean googlenet?",
         ),
         ({"loading__resize": 63}, "loading.resize: must be at least loading.size"),
+        (
+            {"originals__googlenet__size": 73},
+            "loading.resize: must be at least originals.googlenet.size",
+        ),
         (
             {"cams__saliency": ["googlenett"]},
             "cams.saliency: no network named 'googlenett'; did you mean googlenet",
@@ -549,6 +554,19 @@ def test_training_of_a_network_is_its_section_with_its_own_overrides(tmp_path):
     assert study.training_of("googlenet-gap") == study.finetune
     assert study.network("googlenet-gap").cut == "inception4e"
     assert study.network("googlenet").gap == "inception5b"
+
+
+def test_size_of_a_network_is_its_originals_or_that_of_all(tmp_path):
+    tree = smoke()
+    names = ["googlenet", "googlenet-gap", "googlenet-control"]
+    for own, size in ((None, 64), (48, 48)):
+        tree["originals"]["googlenet"]["size"] = own
+        YAML().dump(tree, tmp_path / "params.yaml")
+        study = params.load(tmp_path / "params.yaml")
+        assert [study.loading_of(name).size for name in names] == [size] * 3
+        for stage in (TrainParameters, MapsParameters):
+            given = stage.of(study, "googlenet-gap").loading
+            assert (given.size, given.resize) == (size, 72)
 
 
 def test_near_matches_are_at_most_three_or_else_what_is_known():

@@ -78,6 +78,12 @@ def test_too_small_a_size_is_refused_for_each_network(repository):
     assert cut.startswith("params.yaml: loading.size: cut takes no pictures of 16×16 pixels (")
 
 
+def test_a_networks_own_size_is_what_counts(repository):
+    check(study({"vit_b_16": {"size": 224}}, size=112, resize=224))
+    [line] = refusal({"alexnet": {"width": 0.02, "size": 16}})
+    assert "alexnet takes no pictures of 16×16 pixels" in line
+
+
 def test_network_of_one_size_is_refused_at_another(repository):
     [line] = refusal({"vit_b_16": {}}, size=112, resize=128)
     assert line == (

@@ -17,7 +17,7 @@ from clone import ROOT
 PIPELINE = (ROOT / "dvc.yaml").read_text()
 DECLARED = YAML(typ="safe").load(PIPELINE)["stages"]
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted({stage.notebook for stage in STAGES.values() if stage.notebook})
 notebook = pytest.mark.parametrize("notebook", NOTEBOOKS)
 
 

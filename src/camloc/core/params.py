@@ -261,7 +261,8 @@ def _from_word(weights: Any) -> Any:
 class Original(Section):
     """A whole network; `gap` names the node it averages, where it ends in GAP by itself.
 
-    `backbone` is what it is, where its own name does not say that.
+    `backbone` is what it is, where its own name does not say that. `size` is its input's side, and
+    that of the networks cut from it, where it is not `loading.size`.
     """
 
     backbone: str | None = None
@@ -269,6 +270,7 @@ class Original(Section):
     seed: Seed | None = None
     width: Annotated[PositiveFloat, Field(le=16)] = 1.0
     dropout: Fraction | None = None
+    size: Side | None = None
     gap: str | None = None
     training: Overrides = Overrides()
 
@@ -379,12 +381,22 @@ class Params(Section):
             raise UserError(f"params.yaml declares no network {name!r}{near}")
         return self.networks[name]
 
+    def original_of(self, name: str) -> Original:
+        """The original that a network is, was cut from or goes on from."""
+        declared = self.network(name)
+        if isinstance(declared, Original):
+            return declared
+        source = declared.backbone if isinstance(declared, Model) else declared.original
+        return self.originals.get(source, Original())
+
     def has_cam(self, name: str) -> bool:
         """Whether a network ends in global pooling, by surgery or by itself."""
-        declared = self.network(name)
-        if isinstance(declared, Control):
-            declared = self.originals.get(declared.original, Original())
-        return isinstance(declared, Model) or declared.gap is not None
+        return name in self.models or self.original_of(name).gap is not None
+
+    def loading_of(self, name: str) -> Loading:
+        """What a network sees of pictures: the section `loading`, with its own size."""
+        own = self.original_of(name).size
+        return self.loading if own is None else self.loading.model_copy(update={"size": own})
 
     def seed_of(self, name: str) -> int:
         """A network's own seed, or the study's."""
@@ -424,8 +436,10 @@ def _contradictions(params: Params) -> Iterator[str]:
     if not re.fullmatch(STUDY_NAME, params.study):
         rule = "use letters and digits, behind the first also spaces, - and ., 100 at most"
         yield f"study: {shown(params.study)} names no study: {rule}"
-    if params.loading.resize < params.loading.size:
-        yield "loading.resize: must be at least loading.size, which is cropped from it"
+    sizes = {f"originals.{name}": one.size or 0 for name, one in params.originals.items()}
+    for key, size in ({"loading": params.loading.size} | sizes).items():
+        if params.loading.resize < size:
+            yield f"loading.resize: must be at least {key}.size, which is cropped from it"
     origins = {f"models.{name}": ("backbone", m.backbone) for name, m in params.models.items()}
     origins |= {f"controls.{n}": ("original", c.original) for n, c in params.controls.items()}
     for where, (key, original) in origins.items():

@@ -50,12 +50,17 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     ):
         _check_range(image)
         if image.mode.startswith("I"):
-            grey = (np.asarray(image) >> 8).astype(np.uint8)
-            return np.repeat(grey[:, :, None], 3, axis=2)
+            return _grey(image)
         return np.array(image.convert("RGB"))
 
 
-def read_photo(path: str | Path) -> NDArray[np.uint8]:
+def _grey(image: Image.Image) -> NDArray[np.uint8]:
+    """16-bit grey as RGB."""
+    grey = (np.asarray(image) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def read_photo(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
     """The pixels of a photograph as a person sees it, RGB (height, width, 3): turned as EXIF says,
     and on white where it is transparent.
 
@@ -65,7 +70,7 @@ def read_photo(path: str | Path) -> NDArray[np.uint8]:
     with refusing(f"image {path} cannot be read", "give another"), opened(path) as image:
         _check_range(image)
         if image.mode.startswith("I"):
-            return read_picture(path)
+            return _grey(image)
         seen = ImageOps.exif_transpose(image).convert("RGBA")
         white = Image.new("RGBA", seen.size, "white")
         return np.array(Image.alpha_composite(white, seen).convert("RGB"))

@@ -14,13 +14,13 @@ from camloc.networks import backbones, published, surgery
 
 
 def check(params: Params) -> None:
-    """Refuse networks that cannot be built or take no pictures of `loading.size`, weights files
+    """Refuse networks that cannot be built or take no pictures of their size, weights files
     that do not fit, and folders and files that are missing. Nothing is downloaded.
 
     Raises:
         UserError: names every key that is wrong, and what would be right.
     """
-    checks = _Checks(params.loading.size)
+    checks = _Checks({name: params.loading_of(name).size for name in params.networks})
     folder = getattr(params.data, "folder", None)
     if folder is not None:
         with checks.of("data.folder"):
@@ -35,10 +35,10 @@ def check(params: Params) -> None:
 
 
 class _Checks:
-    """What was found to be wrong so far; `size` is that of the networks' pictures, in pixels."""
+    """What was found to be wrong so far; `sizes` are those of the networks' pictures, in pixels."""
 
-    def __init__(self, size: int) -> None:
-        self.size, self.problems = size, list[str]()
+    def __init__(self, sizes: dict[str, int]) -> None:
+        self.sizes, self.problems = sizes, list[str]()
 
     @contextmanager
     def of(self, key: str) -> Iterator[None]:
@@ -88,14 +88,15 @@ class _Checks:
             self.takes_pictures(name, network)
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:
-        """One picture of the size goes through."""
-        pixels, network = f"{self.size}×{self.size} pixels", network.eval()
+        """One picture of its size goes through."""
+        size, network = self.sizes[name], network.eval()
+        pixels = f"{size}×{size} pixels"
         with (
             self.of("loading.size"),
             torch.no_grad(),
             refusing(f"{name} takes no pictures of {pixels}", "give a size that fits its layers"),
         ):
-            network(torch.zeros(1, 3, self.size, self.size))
+            network(torch.zeros(1, 3, size, size))
 
 
 def _existing(path: Path, kind: str) -> Path:

@@ -117,7 +117,8 @@ class TrainParameters(StageParameters):
     def _of_network(cls, params: Params, network: str) -> dict:
         declared, original = params.network(network), None
         if isinstance(declared, Original):  # what is left out stands in the fields beside
-            own = {"seed": None, "training": Overrides(), "backbone": declared.backbone or network}
+            own = {"backbone": declared.backbone or network}
+            own |= {"seed": None, "size": None, "training": Overrides()}
             original = declared.model_copy(update=own)
         return {
             "network": network,
@@ -126,6 +127,7 @@ class TrainParameters(StageParameters):
             "training": params.training_of(network),
             "seed": params.seed_of(network),
             "pictures": params.data.train if _draws(params) else None,
+            "loading": params.loading_of(network),
         }
 
     def of_run(self, run: int) -> Self:
@@ -157,6 +159,7 @@ class MapsParameters(StageParameters):
             "saliency_cell": cams.saliency_cell if network in cams.saliency else None,
             "ten_crop": network in cams.ten_crop,
             "bf16": network in cams.bf16,
+            "loading": params.loading_of(network),
         }
 
 

@@ -18,9 +18,11 @@ from camloc.boxes.paper import boxes_from_maps
 from camloc.core.errors import UserError, near_matches
 from camloc.core.files import replacing_file
 from camloc.core.params import Preprocessing
+from camloc.core.rows import OWN
 from camloc.data.loading import standardise
 from camloc.data.pictures import read_photo
 from camloc.maps.cam import class_activation_maps
+from camloc.maps.saliency import saliency_maps
 from camloc.networks import backbones, published, surgery
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 NETWORK = "tf_efficientnet_lite0"  # whose weights come in a package
 SIZE, THRESHOLD, TOP = 320, 0.2, 5
+CELL = 8  # pixels a side over which the gradient saliency is averaged
 EXAMPLES = ("chelsea.png", "coffee.png", "motorcycle_left.png", "astronaut.png")
 SHOWN = 640  # pixels of the longer side of a picture that is drawn
 CPU = torch.device("cpu")
@@ -94,20 +97,25 @@ class Eye:
         classes: list[int] | None = None,
         size: int = SIZE,
         threshold: float = THRESHOLD,
+        method: str = OWN,
     ) -> list[Seen]:
         """The classes in a picture (height, width, 3), by themselves the five most probable.
 
-        The picture is warped to a square of `size` pixels; boxes are the paper's.
+        The picture is warped to a square of `size` pixels; boxes are the paper's, around what
+        `method`, one of `camloc.core.rows.MAPS`, lights.
         """
         height, width = picture.shape[:2]
         pixels = torch.from_numpy(picture)[None].movedim(-1, 1)
         options = {"mode": self.wanted.interpolation, "antialias": True}
         square = functional.interpolate(pixels, (size, size), **options)
+        x = standardise(square, CPU, self.wanted)
         with torch.no_grad():
-            features = self.network.features(standardise(square, CPU, self.wanted))
+            features = self.network.features(x)
             scores = self.network.logits(features).softmax(1)[0]
             chosen = torch.tensor(classes or scores.topk(TOP).indices.tolist())
             maps = class_activation_maps(features, self.network.classifier.weight, chosen[None])
+        if method != OWN:
+            maps = saliency_maps(self.network, x, chosen[None], CELL)
         low = maps[0].numpy()
         boxes = boxes_from_maps(low, np.tile([width, height], (len(low), 1)), threshold)
         return [
@@ -169,14 +177,14 @@ def look(
         with replacing_file(target.with_suffix(".json")) as new:
             new.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         with replacing_file(target) as new:
-            new.write_bytes(figures.png(_drawn(picture, seen)))
+            new.write_bytes(figures.png(drawn(picture, seen)))
         print(f"{photo.name}: " + ", ".join(f"{s.name} {s.probability:.2f}" for s in seen))
         print(f"  {target}")
     if failed:
         raise UserError("\n".join(failed))
 
 
-def _drawn(picture: NDArray[np.uint8], seen: list[Seen]) -> "Figure":
+def drawn(picture: NDArray[np.uint8], seen: list[Seen]) -> "Figure":
     """A picture, and the picture under the map of each class that was seen in it, with its box."""
     from camloc.report.figures import PREDICTED, draw_boxes, draw_picture, grid
 
@@ -185,7 +193,9 @@ def _drawn(picture: NDArray[np.uint8], seen: list[Seen]) -> "Figure":
     sides = [max(1, round(scale * side)) for side in (width, height)]
     small = cv2.resize(picture, sides, interpolation=cv2.INTER_AREA)
     aspect = min(max(height / width, 0.3), 3.0) + 0.1  # for the titles
-    figure, axes = grid(2, math.ceil((1 + len(seen)) / 2), side=2.6, aspect=aspect)
+    panels = 1 + len(seen)
+    rows = 1 if panels < 4 else 2
+    figure, axes = grid(rows, math.ceil(panels / rows), side=2.6, aspect=aspect)
     draw_picture(axes[0, 0], small)
     for panel, one in zip(axes.flat[1:], seen, strict=False):
         draw_picture(panel, small, f"{one.name} {one.probability:.2f}", one.map)
