@@ -197,8 +197,18 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             "originals.googlenet.weights.foldr: unknown key; did you mean folder?",
         ),
         (
-            {"data": {"source": "folder", "folder": "x", "splits": {"val": "."}}},
+            {
+                "data": {"source": "folder", "folder": "x", "splits": {"train": "a", "val": "b"}},
+                "cams__top": 5,
+            },
             "evaluate.split: data.splits has no test; name its folder",
+        ),
+        (
+            {
+                "data": {"source": "ilsvrc", "folder": "x", "train": False},
+                "evaluate__split": "val",
+            },
+            "googlenet: data has no train split, and it has epochs of training; let it have 0",
         ),
         ({"data__source": "imagenet"}, "data: Input tag 'imagenet' found using 'source'"),
     ],

@@ -120,12 +120,14 @@ class CUB(Section):
 class ILSVRC(Section):
     """ILSVRC CLS-LOC in Kaggle's layout, or as the official files.
 
-    The latter are unpacked into `unpack_to`, else into a folder `unpacked` beside them.
+    The latter are unpacked into `unpack_to`, else into a folder `unpacked` beside them. Where
+    nothing is trained, `train: false` leaves out the 138 GB of training images.
     """
 
     source: Literal["ilsvrc"]
     folder: Place
     unpack_to: Place | None = None
+    train: bool = True
 
 
 class Folder(Section):
@@ -466,6 +468,11 @@ def _contradictions(params: Params) -> Iterator[str]:
             yield f"{shown(name)} is a row of its own; {taken} are taken, choose another name"
     if params.data.source == "ilsvrc" and params.evaluate.split == "test":
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
+    if not _has_train(params.data):
+        trained = [name for name in params.networks if params.training_of(name).epochs]
+        if trained:
+            none = "data has no train split, and it has epochs of training; let it have 0"
+            yield f"{trained[0]}: {none}"
     splits = getattr(params.data, "splits", None)
     if splits is not None and params.evaluate.split not in splits:
         yield f"evaluate.split: data.splits has no {params.evaluate.split}; name its folder"
@@ -481,6 +488,13 @@ def _contradictions(params: Params) -> Iterator[str]:
         for name in networks:
             if params.has_cam(name) and name not in params.cams.ten_crop:
                 yield f"boxes.crops: 10 needs the ten crops of {name}; add it to cams.ten_crop"
+
+
+def _has_train(data: Data) -> bool:
+    """Whether a section `data` leaves open that there are images to train on."""
+    if isinstance(data, Folder):
+        return data.splits is None or "train" in data.splits
+    return data.train if isinstance(data, ILSVRC) else True
 
 
 def _explain(problem: dict) -> str:

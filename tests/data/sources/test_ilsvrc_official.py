@@ -126,6 +126,16 @@ def test_official_files_read_as_the_same_data_in_kaggles_layout(folder, kaggle, 
     assert len(manifest.boxes) == 7 and manifest.defects == {"CMYK": [val(4)]}
 
 
+def test_training_images_may_be_left_out_and_added_later(folder, kaggle, tmp_path):
+    (folder / TRAIN).rename(tmp_path / TRAIN)
+    refused(folder, tmp_path / "out", f"lacks {TRAIN}")
+    manifest = ilsvrc.read(unpack(folder, tmp_path / "out", train=False), with_train=False)
+    assert set(manifest.images["split"]) == {"val", "test"} and len(manifest.boxes) == 5
+    assert manifest.classes == ilsvrc.read(kaggle).classes
+    (tmp_path / TRAIN).rename(folder / TRAIN)
+    equal(ilsvrc.read(unpack(folder, tmp_path / "out")), ilsvrc.read(kaggle))
+
+
 def test_unpacked_files_are_those_of_the_archives_and_no_others(folder, kaggle, tmp_path):
     unpack(folder, tmp_path / "out")
     own, given = tree(tmp_path / "out"), tree(kaggle)

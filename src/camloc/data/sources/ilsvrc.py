@@ -58,8 +58,11 @@ OFFICIAL = (
 )
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path, with_train: bool = True) -> Manifest:
     """The manifest of an ILSVRC folder; image ids are the stems of the file names.
+
+    Args:
+        with_train: whether training images are wanted; else they need not be there.
 
     Raises:
         UserError: a file or folder of the layout is missing, a line or an annotation is malformed,
@@ -71,7 +74,7 @@ def read(folder: Path) -> Manifest:
     require((folder, folder / SYNSETS, folder / SOLUTION, folder / DATA), advice)
     classes = _classes(folder)
     solution = _solution(folder, classes)
-    train = _train_images(folder, classes)
+    train = _train_images(folder, classes) if with_train else []
     images = pd.DataFrame(
         train + _val_images(folder, solution, classes) + _test_images(folder),
         columns=["image", "path", "split", "wnid"],
@@ -79,7 +82,8 @@ def read(folder: Path) -> Manifest:
     boxes = [(image, wnid, *box) for image, (wnid, own) in solution.items() for box in own]
     lists = Manifest("ilsvrc", folder, classes, images, pd.DataFrame(boxes, columns=BOX_COLUMNS))
     lists.validate_lists()  # before a million files are read
-    boxes = _train_boxes(folder, {(wnid, image) for image, _, _, wnid in train}) + boxes
+    if with_train:
+        boxes = _train_boxes(folder, {(wnid, image) for image, _, _, wnid in train}) + boxes
     images[["width", "height"]], defects = examined(folder, images["path"])
     images["mask"] = None
     table = pd.DataFrame(boxes, columns=BOX_COLUMNS)

@@ -32,7 +32,7 @@ from camloc.data.sources.ilsvrc import (
     annotation,
     blacklisted,
 )
-from camloc.data.sources.reading import check_class
+from camloc.data.sources.reading import check_class, read_fields
 from camloc.data.sources.tars import Member, files, members
 
 TRAIN, VAL, TEST = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_test*.tar"
@@ -51,8 +51,11 @@ def found(folder: Path) -> bool:
     return any((folder / name).exists() for name in names) and not (folder / SYNSETS).exists()
 
 
-def unpack(folder: Path, target: Path) -> Path:
+def unpack(folder: Path, target: Path, train: bool = True) -> Path:
     """Unpack the official files in `folder` into `target`, or what is not there yet.
+
+    Args:
+        train: whether training images are wanted; else their tar need not be there.
 
     Returns:
         The target, for `ilsvrc.read`.
@@ -64,11 +67,11 @@ def unpack(folder: Path, target: Path) -> Path:
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
-        if not (target / SYNSETS).exists():
-            _unpack_labelled(folder, target)
+        if not _is_whole(target, train):
+            _unpack_labelled(folder, target, train)
         if not (target / DATA / "test").exists():
             _unpack_test(sorted(folder.glob(TEST)), target / DATA / "test")
-        if (folder / TRAIN_BOXES).exists():
+        if train and (folder / TRAIN_BOXES).exists():
             _unpack_train_boxes(folder / TRAIN_BOXES, target)
     except OSError as error:
         raise UserError(
@@ -79,9 +82,18 @@ def unpack(folder: Path, target: Path) -> Path:
     return target
 
 
-def _unpack_labelled(folder: Path, target: Path) -> None:
-    """Training and validation images with their classes and the latter's boxes."""
-    missing = [name for name in (TRAIN, VAL, VAL_BOXES) if not (folder / name).exists()]
+def _is_whole(target: Path, train: bool) -> bool:
+    """Whether all labelled images that are wanted were unpacked."""
+    if not (target / SYNSETS).exists():
+        return False
+    wnids = [wnid for _, (wnid, _) in read_fields(target / SYNSETS, "wnid names")]
+    return not train or all((target / DATA / "train" / wnid).exists() for wnid in wnids)
+
+
+def _unpack_labelled(folder: Path, target: Path, train: bool) -> None:
+    """Training, where wanted, and validation images with their classes and the latter's boxes."""
+    wanted = (TRAIN, VAL, VAL_BOXES) if train else (VAL, VAL_BOXES)
+    missing = [name for name in wanted if not (folder / name).exists()]
     devkits = [folder / name for name in DEVKITS if (folder / name).exists()]
     if not devkits:
         missing.append(" or ".join(DEVKITS))
@@ -94,7 +106,8 @@ def _unpack_labelled(folder: Path, target: Path) -> None:
     if blacklist := _files_named(devkits[-1], BLACKLIST).get(BLACKLIST):
         _write(target / BLACKLIST, _text(blacklist))
     solution = _solution(folder / VAL_BOXES, labels, blacklisted(target / BLACKLIST, list(labels)))
-    _unpack_train(folder / TRAIN, target / DATA / "train", classes, devkits[0])
+    if train:
+        _unpack_train(folder / TRAIN, target / DATA / "train", classes, devkits[0])
     if not (target / DATA / "val").exists():
         _unpack_images(folder / VAL, target / DATA / "val")
     _write(target / SOLUTION, solution)

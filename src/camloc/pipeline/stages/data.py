@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from camloc.core.params import Data
+from camloc.core.params import ILSVRC, Data
 from camloc.core.paths import Study, repository_root
 from camloc.data.manifest import Manifest, save_truth
 from camloc.data.sources import cub, folder, ilsvrc, ilsvrc_official, shapes, tiny_imagenet
@@ -35,7 +35,7 @@ def _read_source(study: Study, data: Data, seed: int, draws: int) -> tuple[Manif
         return shapes.generate(study.pictures, **counts, seed=seed), "test"
     study.pictures.mkdir(parents=True, exist_ok=True)
     if data.source == "ilsvrc":
-        return ilsvrc.read(_unpacked(data.folder, data.unpack_to)), None
+        return ilsvrc.read(_unpacked(data), data.train), None
     if data.source == "folder":
         root = repository_root() / data.folder
         return folder.read(root, splits=data.splits, classes=_inside(root, data.classes)), None
@@ -49,9 +49,10 @@ def _inside(root: Path, path: Path | None) -> Path | None:
     return None if path is None else root / path
 
 
-def _unpacked(place: Path, target: Path | None) -> Path:
+def _unpacked(data: ILSVRC) -> Path:
     """The folder of ILSVRC's images, which the official files are unpacked into first."""
-    place = repository_root() / place
+    place = repository_root() / data.folder
     if not ilsvrc_official.found(place):
         return place
-    return ilsvrc_official.unpack(place, repository_root() / (target or place / "unpacked"))
+    target = repository_root() / (data.unpack_to or place / "unpacked")
+    return ilsvrc_official.unpack(place, target, data.train)
