@@ -128,6 +128,16 @@ def test_picture_headline_and_verdicts_are_seen_without_scrolling(report, page, 
     assert page.locator(".strip li").count() == 11
 
 
+def test_a_click_enlarges_a_figure_and_the_next_puts_it_back(report, page):
+    page.goto((report / "html" / "05_report.html").as_uri())
+    figure = page.locator("figure").first
+    before = figure.locator("img").bounding_box()
+    figure.locator("img").click()
+    assert figure.locator("img").bounding_box()["width"] == DESKTOP["width"] > before["width"]
+    page.mouse.click(2, 2)
+    assert figure.locator("img").bounding_box()["width"] == before["width"]
+
+
 def test_pages_load_from_disk_without_errors_or_outside_requests(report, page):
     asked, said = [], []
     page.on("request", lambda request: asked.append(request.url))

@@ -95,7 +95,8 @@ def show(figure: Figure, alt: str, caption: str, name: str = "", path: Path | No
     plt.close(figure)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return HTML(
-        f'<figure{_anchor(name)}><img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
+        f'<figure{_anchor(name)} tabindex="0">'
+        f'<img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
