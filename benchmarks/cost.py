@@ -28,6 +28,8 @@ def images(study: Params) -> tuple[int, int]:
     data = study.data
     if data.source == "shapes":
         return data.train, data.val + data.test
+    if data.source == "folder":
+        raise SystemExit("the images of a folder of yours are not counted; take another study")
     train, seen = IMAGES[data.source]
     share = len(data.classes) / CLASSES[data.source] if getattr(data, "classes", None) else 1
     return int(train * share), int(seen * share)
@@ -36,7 +38,7 @@ def images(study: Params) -> tuple[int, int]:
 def hours(study: Params, name: str, device: torch.device) -> dict[str, float]:
     """Images a second and hours of a network's training and of its maps."""
     recipe, (train, seen) = study.training_of(name), images(study)
-    size, num_classes = study.loading.size, CLASSES[study.data.source]
+    size, num_classes = study.loading_of(name).size, CLASSES[study.data.source]
     batch = recipe.batch if device.type == "cuda" else min(recipe.batch, 16)
     built = study.controls[name].original if name in study.controls else name
     network = build(study, built, num_classes)

@@ -29,11 +29,12 @@ def build(study: Params, name: str, num_classes: int, width: float | None = None
     if name in study.originals:
         original = study.originals[name]
         width = width or original.width
-        return backbones.whole(name, num_classes, width=width, dropout=original.dropout)
-    model = study.models[name]
-    width = width or study.originals[model.backbone].width
+        backbone = original.backbone or name
+        return backbones.whole(backbone, num_classes, width=width, dropout=original.dropout)
+    model, original = study.models[name], study.original_of(name)
     fields = model.model_dump(exclude={"training", "seed"})
-    return surgery.build(**fields, num_classes=num_classes, width=width)
+    fields |= {"backbone": original.backbone or model.backbone}
+    return surgery.build(**fields, num_classes=num_classes, width=width or original.width)
 
 
 def training_step(

@@ -139,6 +139,16 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
         ),
         ({"loading__resize": 63}, "loading.resize: must be at least loading.size"),
         (
+            {
+                "originals__googlenet__weights": {
+                    "source": "path",
+                    "path": "a.pth",
+                    "preprocessing": {"scale": 255, "mean": [104, 117, 123]},
+                }
+            },
+            "originals.googlenet.weights.preprocessing: values from 0 to 255 want a mean and a std",
+        ),
+        (
             {"originals__googlenet__size": 73},
             "loading.resize: must be at least originals.googlenet.size",
         ),
@@ -186,7 +196,7 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
         ),
         (
             {"originals__googlenet__weights": {"source": "torchvison"}},
-            "originals.googlenet.weights.source: Input should be 'torchvision', 'timm', 'pack",
+            "originals.googlenet.weights.source: Input should be 'scratch', 'torchvision', 't",
         ),
         (
             {"originals__googlenet__weights": {"path": "a.pth"}},
@@ -642,8 +652,8 @@ def test_check_of_the_smoke_study_is_silent(repository, capsys):
         ),
         (
             {"originals__nin": {"weights": "torchvision"}},
-            "originals.nin: torchvision has no weights of nin; write `weights: scratch`, or "
-            r"`\{source: path, path: …\}` for a file",
+            "originals.nin: torchvision has no weights of nin; take another network or, in "
+            r"params\.yaml, `weights: scratch` or `\{source: path, path: …\}` for a file",
         ),
         ({"training__lr": -1}, "training.lr: Input should be greater than 0, not -1"),
     ],

@@ -1,5 +1,7 @@
 """Published weights: what sources have, where their files lie, and what they want of pictures."""
 
+from importlib.util import find_spec
+
 import pytest
 import timm
 import torch
@@ -16,10 +18,10 @@ THIN = "mobilenetv2_050"  # of timm
 @pytest.mark.parametrize(
     ("backbone", "source", "width", "message"),
     [
-        ("nin", "torchvision", 1.0, "torchvision has no weights of nin; write `weights: scratch`"),
-        (THIN, "torchvision", 1.0, f"torchvision has no weights of {THIN}; write"),
+        ("nin", "torchvision", 1.0, "torchvision has no weights of nin; take another network"),
+        (THIN, "torchvision", 1.0, f"torchvision has no weights of {THIN}; take"),
         ("alexnet", "torchvision", 0.25, "weights of alexnet need width 1.0, not 0.25"),
-        ("alexnet", "timm", 1.0, "timm has no weights of alexnet; write"),
+        ("alexnet", "timm", 1.0, "timm has no weights of alexnet; take"),
         ("resnet18", "package", 1.0, f"package has no weights of resnet18, only of {LITE}, tf_eff"),
     ],
 )
@@ -65,7 +67,7 @@ def test_each_source_says_what_its_weights_want_of_pictures():
     assert inception.interpolation == "bicubic"
 
 
-@pytest.mark.skipif(not published.find(LITE, "package"), reason="the package is not installed")
+@pytest.mark.skipif(not find_spec(published.PACKAGES[LITE]), reason="the package is not installed")
 def test_weights_of_a_package_are_those_of_timms_network_and_give_its_cams():
     network = backbones.whole(LITE, 1000, weights=published.file(LITE, "package")).eval()
     assert float(network.bn2.running_var.mean()) > 0 and network.bn2.running_var.std() > 0

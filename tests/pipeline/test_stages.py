@@ -297,6 +297,12 @@ def test_study_of_one_split_runs_without_training_and_without_surgery(tmp_path):
     assert results.metrics.keys() == {"googlenet", "backprop-googlenet"}
     assert "3 val images of folder (2 classes)" in results.headline
     assert {verdict.word for verdict in results.verdicts} == {"not measured"}
+    other = declared.model_copy(update={"evaluate": Evaluate(split="test")})
+    with pytest.raises(UserError, match="the data has no images of test, but of val"):
+        evaluate.run(study, EvaluateParameters.of(other, "googlenet"))
+    trained = declared.model_copy(update={"training": SMOKE.training})
+    with pytest.raises(UserError, match="googlenet has 1 epochs of training, and the data no tr"):
+        train.run(study, TrainParameters.of(trained, "googlenet"))
 
 
 def test_what_a_network_wants_of_pictures_goes_on_to_what_is_cut_from_it(study, tmp_path):

@@ -77,6 +77,26 @@ def test_each_picture_gets_a_png_and_a_json(tmp_path, capsys):
     assert (found["network"], found["size"], found["threshold"]) == (NETWORK, 224, 0.2)
 
 
+def test_name_of_two_classes_is_the_one_of_its_case(eye):
+    assert eye.names[eye.number("cardigan")] == "cardigan"
+    assert eye.names[eye.number("Cardigan")] == "Cardigan"
+
+
+def test_nothing_is_written_over_a_picture_or_another_result(tmp_path, capsys):
+    for name in ("a.png", "b/a.png", "c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    before = (tmp_path / "c.png").read_bytes()
+    assert main(["look", str(tmp_path / "c.png"), "--out", str(tmp_path)]) == 2
+    assert "holds pictures that would be written over: c.png" in capsys.readouterr().err
+    assert (tmp_path / "c.png").read_bytes() == before
+    both = [str(tmp_path / name) for name in ("a.png", "b/a.png")]
+    assert main(["look", *both, "--out", str(tmp_path / "out")]) == 2
+    assert "would hold several results of the name: a" in capsys.readouterr().err
+    assert main(["look", str(tmp_path / "c.png"), "--out", str(tmp_path / "a.png")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -196,24 +196,24 @@ class Training(Section):
     accumulate: Batch = 1
 
 
-class Overrides(
-    create_model(
-        "Overrides",
-        __base__=Section,
-        **{
-            name: (Annotated[key.annotation, key], None)
-            for name, key in Training.model_fields.items()
-        },
-    )
-):
-    """The keys of `Training` that a network's declaration has for itself; the others stay unset."""
+class Partial(Section):
+    """Some keys of a section; the others stay unset."""
 
     @model_serializer
     def said(self) -> dict[str, Any]:
-        """The keys that are set, in the order of `Training`."""
-        return {
-            key: getattr(self, key) for key in Training.model_fields if key in self.model_fields_set
-        }
+        """The keys that are set, in the order of the section."""
+        own = type(self).model_fields
+        return {key: getattr(self, key) for key in own if key in self.model_fields_set}
+
+
+def _of_section(name: str, section: type[Section]) -> type[Partial]:
+    fields = section.model_fields.items()
+    keys = {key: (Annotated[field.annotation, field], None) for key, field in fields}
+    return create_model(name, __base__=Partial, **keys)
+
+
+class Overrides(_of_section("Overrides", Training)):
+    """The keys of `Training` that a network's declaration has for itself."""
 
 
 Colour = Annotated[list[float], Field(min_length=3, max_length=3)]
@@ -230,7 +230,11 @@ class Preprocessing(Section):
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
-SOURCES = ("scratch", "torchvision", "timm", "package")  # of weights, besides a file
+class OwnPreprocessing(_of_section("OwnPreprocessing", Preprocessing)):
+    """The keys of `Preprocessing` in which weights want something else than is known of them."""
+
+
+Source = Literal["scratch", "torchvision", "timm", "package", "path"]
 
 
 class Weights(Section):
@@ -243,19 +247,20 @@ class Weights(Section):
     `preprocessing` says.
     """
 
-    source: Literal["torchvision", "timm", "package", "scratch", "path"]
+    source: Source
     path: Place | None = None
     folder: Place | None = None
     head: Literal["kept", "new"] = "kept"
-    preprocessing: Preprocessing | None = None
+    preprocessing: OwnPreprocessing = OwnPreprocessing()
 
 
 def _from_word(weights: Any) -> Any:
     """A word stands for the section that says no more than the source."""
     if not isinstance(weights, str):
         return weights
-    if weights not in SOURCES:
-        words = ", ".join(SOURCES)
+    known = [source for source in typing.get_args(Source) if source != "path"]
+    if weights not in known:
+        words = ", ".join(known)
         raise ValueError(f"must be {words} or, for a file, {{source: path, path: …}}")
     return {"source": weights}
 
@@ -455,6 +460,10 @@ def _contradictions(params: Params) -> Iterator[str]:
         weights = original.weights
         if weights.source == "path" and weights.path is None:
             yield f"originals.{name}.weights.path: source path needs the path of a weights file"
+        wanted = weights.preprocessing.model_dump()
+        if wanted.get("scale") == 255 and not {"mean", "std"} <= wanted.keys():
+            key = f"originals.{name}.weights.preprocessing"
+            yield f"{key}: values from 0 to 255 want a mean and a std of that scale; give both"
         for key, sources in (("path", ["path"]), ("folder", ["torchvision", "timm"])):
             if weights.source not in sources and getattr(weights, key) is not None:
                 belongs = f"belongs to source {' or '.join(sources)}, not {weights.source}"

@@ -60,18 +60,22 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def read_photo(path: str | Path | BinaryIO) -> NDArray[np.uint8]:
+def read_photo(path: str | Path | BinaryIO, name: str = "") -> NDArray[np.uint8]:
     """The pixels of a photograph as a person sees it, RGB (height, width, 3): turned as EXIF says,
     and on white where it is transparent.
+
+    Args:
+        name: what an open file is called, for messages.
 
     Raises:
         UserError: as `read_picture`.
     """
-    with refusing(f"image {path} cannot be read", "give another"), opened(path) as image:
+    with refusing(f"image {name or path} cannot be read", "give another"), opened(path) as image:
         _check_range(image)
-        if image.mode.startswith("I"):
-            return _grey(image)
-        seen = ImageOps.exif_transpose(image).convert("RGBA")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            return _grey(upright)
+        seen = upright.convert("RGBA")
         white = Image.new("RGBA", seen.size, "white")
         return np.array(Image.alpha_composite(white, seen).convert("RGB"))
 

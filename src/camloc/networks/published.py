@@ -28,8 +28,8 @@ def check(backbone: str, source: str, width: float) -> None:
     if kept[source](backbone) is None:
         more = f", only of {', '.join(PACKAGES)}" if source == "package" else ""
         raise UserError(
-            f"{source} has no weights of {backbone}{more}; write `weights: scratch`, or "
-            "`{source: path, path: …}` for a file"
+            f"{source} has no weights of {backbone}{more}; take another network or, in "
+            "params.yaml, `weights: scratch` or `{source: path, path: …}` for a file"
         )
     if width != 1.0:
         raise UserError(f"published weights of {backbone} need width 1.0, not {width}")

@@ -20,7 +20,7 @@ def check(params: Params) -> None:
     Raises:
         UserError: names every key that is wrong, and what would be right.
     """
-    checks = _Checks({name: params.loading_of(name).size for name in params.networks})
+    checks = _Checks(params)
     folder = getattr(params.data, "folder", None)
     if folder is not None:
         with checks.of("data.folder"):
@@ -35,10 +35,10 @@ def check(params: Params) -> None:
 
 
 class _Checks:
-    """What was found to be wrong so far; `sizes` are those of the networks' pictures, in pixels."""
+    """What was found to be wrong so far with the networks of a study."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
-        self.sizes, self.problems = sizes, list[str]()
+    def __init__(self, params: Params) -> None:
+        self.params, self.problems = params, list[str]()
 
     @contextmanager
     def of(self, key: str) -> Iterator[None]:
@@ -89,10 +89,13 @@ class _Checks:
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:
         """One picture of its size goes through."""
-        size, network = self.sizes[name], network.eval()
+        size, network = self.params.loading_of(name).size, network.eval()
+        original = self.params.original_of(name)
+        known = (key for key, one in self.params.originals.items() if one is original)
+        key = "loading.size" if original.size is None else f"originals.{next(known)}.size"
         pixels = f"{size}×{size} pixels"
         with (
-            self.of("loading.size"),
+            self.of(key),
             torch.no_grad(),
             refusing(f"{name} takes no pictures of {pixels}", "give a size that fits its layers"),
         ):

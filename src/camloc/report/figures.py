@@ -111,9 +111,11 @@ def _anchor(name: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a file, without a date or a version, so that equal figures are equal files."""
+    """A figure as a file, which closes it; without a date or a version, so that equal figures are
+    equal files."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
     return buffer.getvalue()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from camloc.boxes.paper import boxes_from_maps
-from camloc.core.errors import UserError, near_matches
+from camloc.core.errors import UserError, near_matches, reason, refuse, refusing
 from camloc.core.files import replacing_file
 from camloc.core.params import Preprocessing
 from camloc.core.rows import OWN
@@ -81,9 +81,10 @@ class Eye:
         Raises:
             UserError: there is none.
         """
-        for known in (self.wnids, [name.lower() for name in self.names]):
-            if text.lower() in known:
-                return known.index(text.lower())
+        lower = [name.lower() for name in self.names]  # Cardigan is a dog, cardigan is worn
+        for known, wanted in ((self.names, text), (self.wnids, text), (lower, text.lower())):
+            if wanted in known:
+                return known.index(wanted)
         if text.isdecimal() and int(text) < len(self.wnids):
             return int(text)
         raise UserError(
@@ -105,12 +106,14 @@ class Eye:
         `method`, one of `camloc.core.rows.MAPS`, lights.
         """
         height, width = picture.shape[:2]
-        pixels = torch.from_numpy(picture)[None].movedim(-1, 1)
+        whole = torch.from_numpy(picture)[None].movedim(-1, 1)
         options = {"mode": self.wanted.interpolation, "antialias": True}
-        square = functional.interpolate(pixels, (size, size), **options)
+        square = functional.interpolate(whole, (size, size), **options)
         x = standardise(square, CPU, self.wanted)
+        pixels = f"{size}×{size} pixels"
         with torch.no_grad():
-            features = self.network.features(x)
+            with refusing(f"{self.name} takes no pictures of {pixels}", "give another size"):
+                features = self.network.features(x)
             scores = self.network.logits(features).softmax(1)[0]
             chosen = torch.tensor(classes or scores.topk(TOP).indices.tolist())
             maps = class_activation_maps(features, self.network.classifier.weight, chosen[None])
@@ -148,13 +151,16 @@ def look(
     """Print what a network sees in pictures, and write of each a PNG and a JSON of its name.
 
     Raises:
-        UserError: a picture cannot be read (after the others are done), or any of `Eye`.
+        UserError: a picture cannot be read (after the others are done), two have one name, a file
+            of one would be written over, or any of `Eye`.
     """
     from camloc.report import figures  # plotting takes a second to import
 
+    photos = photos or examples()
+    _check_targets(photos, folder)
     eye, failed = Eye.of(network), []
     chosen = [eye.number(text) for text in classes or []]
-    for photo in photos or examples():
+    for photo in photos:
         try:
             picture = read_photo(photo)
         except UserError as error:
@@ -172,16 +178,33 @@ def look(
                 {k: v for k, v in dataclasses.asdict(one).items() if k != "map"} for one in seen
             ],
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{photo.stem}.png"
-        with replacing_file(target.with_suffix(".json")) as new:
-            new.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        with replacing_file(target) as new:
-            new.write_bytes(figures.png(drawn(picture, seen)))
+        target, text = folder / f"{photo.stem}.png", json.dumps(told, indent=2) + "\n"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing_file(target.with_suffix(".json")) as new:
+                new.write_text(text, encoding="utf-8")
+            with replacing_file(target) as new:
+                new.write_bytes(figures.png(drawn(picture, seen)))
+        except OSError as error:
+            raise UserError(
+                f"{target} cannot be written ({reason(error)}); give another folder with --out"
+            ) from None
         print(f"{photo.name}: " + ", ".join(f"{s.name} {s.probability:.2f}" for s in seen))
         print(f"  {target}")
     if failed:
         raise UserError("\n".join(failed))
+
+
+def _check_targets(photos: list[Path], folder: Path) -> None:
+    """Refuse pictures whose results would take the place of one another, or of a picture."""
+    stems = [photo.stem for photo in photos]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    refuse(folder, twice, "would hold several results of the name", "look at those one by one")
+    given = {photo.resolve() for photo in photos}
+    over = [f"{stem}.png" for stem in stems if (folder / f"{stem}.png").resolve() in given]
+    refuse(
+        folder, over, "holds pictures that would be written over", "give another folder as --out"
+    )
 
 
 def drawn(picture: NDArray[np.uint8], seen: list[Seen]) -> "Figure":

@@ -48,8 +48,10 @@ def playground(
     def show(file, path, network, name, method, threshold) -> None:
         try:
             shown = picture
-            if file or path:
-                shown = read_photo(io.BytesIO(file[0]["content"]) if file else Path(path))
+            if path:
+                shown = read_photo(Path(path))
+            elif file:
+                shown = read_photo(io.BytesIO(file[0]["content"]), file[0]["name"])
             looking = eyes(network)
             classes = None if name == LIKELIEST else [looking.number(name)]
             seen = looking.look(shown, classes, size, threshold, method)[:1]

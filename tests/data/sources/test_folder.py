@@ -102,9 +102,39 @@ def test_masks_are_those_that_are_named(tmp_path):
     class_folders(tmp_path)
     Image.new("L", (50, 40)).save(tmp_path / "val" / "c.png")
     put(tmp_path / "val/localization.txt", "n02/c.jpg,c.png\nn02/c.jpg,1,2,30,39\n")
-    images = read(tmp_path).images.set_index("image")
+    (tmp_path / "val" / "masks").mkdir()
+    Image.new("L", (50, 40)).save(tmp_path / "val" / "masks" / "d.png")
+    with (tmp_path / "val/localization.txt").open("a") as places:
+        places.write("n01/d.jpg,masks/d.png,\n")
+    manifest = read(tmp_path)
+    images = manifest.images.set_index("image")
+    assert manifest.wnids == ["n01", "n02"]  # masks are of no class
     assert images.loc["val/n02/c", "mask"] == "val/c.png"
-    assert images["mask"].notna().sum() == 1
+    assert images.loc["val/n01/d", "mask"] == "val/masks/d.png"
+    assert images["mask"].notna().sum() == 2
+
+
+def test_numbers_that_stand_for_themselves_are_in_their_order(tmp_path):
+    for label in range(12):
+        jpeg(tmp_path / "val" / str(label) / f"{label}.jpg")
+    assert read(tmp_path).wnids == [f"{label:02}" for label in range(12)]
+
+
+def test_metadata_without_labels_is_no_folder_of_classes(tmp_path):
+    metadata(tmp_path)
+    (tmp_path / "val" / "class_labels.txt").unlink()
+    with pytest.raises(UserError, match=r"class_labels\.txt"):
+        read(tmp_path)
+
+
+def test_lines_of_a_table_are_counted_and_empty_ones_passed_over(tmp_path):
+    one_csv(tmp_path)
+    text = (tmp_path / "images.csv").read_text()
+    put(tmp_path / "images.csv", text.replace("\n", ",\n").replace(",\n", "\n", 1) + "\n\n")
+    assert len(read(tmp_path).images) == 4
+    put(tmp_path / "images.csv", text + "\npictures/d.jpg,test,n01,,,,\n")
+    with pytest.raises(UserError, match=r"csv:8: pictures/d\.jpg has another split"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +157,10 @@ def test_masks_are_those_that_are_named(tmp_path):
         ("val/localization.txt", "c.jpg,1,2,3", r"expected a box of four numbers or a mask"),
         ("val/localization.txt", "c.jpg,1,2,3,x", r"expected whole numbers xmin ymin xmax ymax"),
         ("val/localization.txt", "c.jpg,60,2,70,9", r"has boxes outside their image"),
+        ("val/localization.txt", "c.jpg,m.png\nc.jpg,n.png", r"val/images/c has a mask already"),
+        ("val/localization.txt", "c.jpg,m.png,", r"lacks masks: val/m\.png"),
+        ("val/localization.txt", "c.jpg,m.png,i.png", r"expected a box of four numbers or a mask"),
+        ("images.csv", "path,split,label\n,val,n01", r"csv:2: lacks a path or a label"),
         ("classes.txt", "n02 a\nn01 b", r"classes\.txt:2: class n01 comes after n02"),
         ("images.csv", "path,label\na.jpg,n01", r"images\.csv lacks the columns.* split"),
         ("images.csv", "path,split,label\na.jpg,dev,n01", r"csv:2: split is .*, not 'dev'"),

@@ -7,12 +7,15 @@
   `images` or beside
 - per split a folder with a folder of images of each class
 
-The latter two may have `localization.txt`, a line for each box (`id,xmin,ymin,xmax,ymax`) or mask
-(`id,mask`; paths from the split's folder). Boxes are inclusive pixels of the image file; what
-leaves the image is cut. Labels are a class's label, number (from 0) or name in a file of classes;
-without one they stand for themselves. An image's id is its path without its end.
+The latter two may have `localization.txt`, a line for each box (`id,xmin,ymin,xmax,ymax`) or for
+the mask of an image (`id,mask`; its path from the split's folder). Several masks of an image and
+masks of what is to be ignored, as wsolevaluation has them of OpenImages, are refused. Boxes are
+inclusive pixels of the image file; what leaves the image is cut. Labels are a class's label, number
+(from 0) or name in a file of classes; without one they stand for themselves, numbers in their
+order. An image's id is its path without its end.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -61,6 +64,11 @@ class _Listed:
         told = {"path": path, "split": split, "label": label, "place": place}
         self.images[image] = {"image": image, "mask": None, "size": None} | told
 
+    def mask(self, image: str, path: str, place: str) -> None:
+        if self.images[image]["mask"] not in (None, path):
+            raise UserError(f"{place}: {image} has a mask already; put them into one")
+        self.images[image]["mask"] = path
+
 
 def read(
     folder: Path, *, splits: Mapping[str, Path] | None = None, classes: Path | None = None
@@ -89,10 +97,14 @@ def read(
     if not listed.images:
         raise UserError(f"{folder} holds no images; data.folder names a folder that holds {LAYOUT}")
     table = pd.DataFrame(list(listed.images.values()))
+    if known is None and table["label"].str.isdecimal().all():  # sorted as numbers are
+        table["label"] = table["label"].str.zfill(table["label"].str.len().max())
     table["wnid"] = [_class_of(*row, known) for row in table[["label", "place"]].to_numpy()]
     names = known or {label: label for label in sorted(table["wnid"].unique())}
     table[["width", "height"]], defects = examined(folder, table["path"])
     _check_upright(folder, table["path"])
+    lacking = [mask for mask in table["mask"].dropna() if not (folder / mask).is_file()]
+    refuse(folder, lacking, "lacks masks", "put them there or take out their names")
     _check_sizes(table)
     boxes = pd.DataFrame(listed.boxes, columns=["image", *CORNERS])
     boxes = boxes.merge(table[["image", "wnid", "width", "height"]], on="image")
@@ -137,12 +149,19 @@ def _class_of(label: str, place: str, classes: dict[str, str] | None) -> str:
 
 
 def _read_table(listed: _Listed, path: Path) -> None:
-    with refusing(f"{path} is no CSV in UTF-8", "save it as one"):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    with refusing(f"{path} is no CSV in UTF-8", "save it as one"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of commas at ends of lines
+        options = {"index_col": False, "skip_blank_lines": False, "encoding": "utf-8-sig"}
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
     lacking = [name for name in ("path", "split", "label") if name not in table]
     refuse(path, lacking, "lacks the columns", "add them to its first line")
     for number, row in enumerate(table.to_dict("records"), start=2):
-        place, image = f"{path}:{number}", _id(row["path"])
+        place = f"{path}:{number}"
+        if not any(row.values()):
+            continue
+        if not row["path"] or not row["label"]:
+            raise UserError(f"{place}: lacks a path or a label; give both, or remove the line")
+        image = _id(row["path"])
         if row["split"] not in SPLITS:
             raise UserError(f"{place}: split is {', '.join(SPLITS)}, not {row['split']!r}")
         if image not in listed.images:
@@ -150,7 +169,7 @@ def _read_table(listed: _Listed, path: Path) -> None:
         elif any(listed.images[image][key] != row[key] for key in ("path", "split", "label")):
             raise UserError(f"{place}: {row['path']} has another split or label above; keep one")
         if row.get("mask"):
-            listed.images[image]["mask"] = row["mask"]
+            listed.mask(image, row["mask"], place)
         corners = [row.get(name, "") for name in CORNERS]
         if any(corners):
             listed.boxes.append([image, *whole_numbers(place, corners)])
@@ -159,11 +178,13 @@ def _read_table(listed: _Listed, path: Path) -> None:
 def _read_split(listed: _Listed, folder: Path, place: Path, split: str) -> None:
     own = folder / place
     require([own], LAYOUT)
-    if (own / LABELS).is_file():
+    if (own / LABELS).is_file() or (own / IDS).is_file():
         inner = "images" if (own / "images").is_dir() else ""
         _read_metadata(listed, folder, place, inner, split)
     else:
-        inner, folders = "", [entry.name for entry in entries(own) if entry.is_dir()]
+        of_masks = {mask.split("/")[0] for mask in _masks(own / PLACES)}
+        inner, names = "", [entry.name for entry in entries(own) if entry.is_dir()]
+        folders = [name for name in names if name not in of_masks]
         for name, images in zip(folders, pictures_in([own / n for n in folders]), strict=True):
             for file in images.values():
                 path = (place / name / file).as_posix()
@@ -193,13 +214,21 @@ def _read_places(listed: _Listed, path: Path, base: Path, place: Path) -> None:
         row = listed.images.get(_id((base / image).as_posix()))
         if row is None:
             raise UserError(f"{where}: no image {image!r} of this split; remove the line")
-        parts = rest.split(",")
+        parts = rest.rstrip(",").split(",")
         if len(parts) == 4:
             listed.boxes.append([row["image"], *whole_numbers(where, parts)])
         elif len(parts) == 1:
-            row["mask"] = (place / parts[0].strip()).as_posix()
+            listed.mask(row["image"], (place / parts[0].strip()).as_posix(), where)
         else:
             raise UserError(f"{where}: expected a box of four numbers or a mask, not {rest!r}")
+
+
+def _masks(path: Path) -> list[str]:
+    """The masks that a file of places names."""
+    if not path.is_file():
+        return []
+    places = (rest.rstrip(",") for _, (_, rest) in _fields(path, "id xmin,ymin,xmax,ymax"))
+    return [place.strip() for place in places if "," not in place]
 
 
 def _fields(path: Path, columns: str) -> Iterable[tuple[str, list[str]]]:
@@ -215,7 +244,7 @@ def _check_upright(folder: Path, paths: Iterable[str]) -> None:
 
     def turned(path: str) -> bool:
         with opened(folder / path) as image:  # which `examined` found to be one
-            return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
 
     paths = list(paths)
     found = in_threads(turned, paths, unit="image")

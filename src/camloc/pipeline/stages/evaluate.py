@@ -4,6 +4,7 @@ from pathlib import Path
 
 from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
+from camloc.core.errors import UserError
 from camloc.core.files import replacing
 from camloc.core.paths import EVALUATED, Study, repository_root
 from camloc.core.rows import OWN
@@ -46,6 +47,11 @@ def work(study: Study, given: EvaluateParameters) -> None:
     seen = Manifest.load(study.manifest)
     manifest = seen.with_truth(study.truth)
     there = [split for split in EVALUATED if len(manifest.split(split))]
+    if given.evaluate.split not in there:
+        raise UserError(
+            f"params.yaml: evaluate.split: the data has no images of {given.evaluate.split}, but "
+            f"of {' and '.join(there) or 'neither val nor test'}; name one of those"
+        )
     splits = [Split(study.predictions(name), manifest, split) for split in there]
     labelled = [split for split in splits if len(split.labels)]
     found = evaluate(

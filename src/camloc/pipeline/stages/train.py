@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from camloc.core import processes
+from camloc.core.errors import UserError
 from camloc.core.files import replacing_file
 from camloc.core.params import Original
 from camloc.core.paths import Study, repository_root
@@ -71,7 +72,12 @@ def work(study: Study, given: TrainParameters) -> None:
     else:
         network, about = _original(given.original, manifest.wnids)
     history = pd.DataFrame(columns=HISTORY_COLUMNS)
-    if recipe.epochs:  # else there may be no images to train on
+    if recipe.epochs and manifest.split("train").empty:
+        raise UserError(
+            f"params.yaml: {name} has {recipe.epochs} epochs of training, and the data no train "
+            "split; give it one, or let it have 0"
+        )
+    if recipe.epochs:
         wanted = files.preprocessing(about)
         options = {"machine": machine, "share": share, "interpolation": wanted.interpolation}
         made_by = _made_by(network, about, manifest, given, device)
@@ -135,6 +141,6 @@ def _original(original: Original, wnids: list[str]) -> tuple[torch.nn.Module, di
         new_head=weights.head == "new",
     )
     kept = original.model_dump(include={"backbone", "width", "dropout", "gap"})
-    own = published.preprocessing(original.backbone, weights.source)
-    wanted = (weights.preprocessing or own).model_dump(mode="json")
+    known = published.preprocessing(original.backbone, weights.source).model_dump(mode="json")
+    wanted = known | weights.preprocessing.model_dump(mode="json")
     return network, {"original": kept, "surgery": None, "wnids": wnids, "preprocessing": wanted}
