@@ -209,3 +209,10 @@ def test_strip_has_a_word_of_each_verdict_and_leads_to_its_claim():
     html = tables.strip(claims.verdicts({}, {})).data
     assert html.count("<li") == html.count("not measured</a>") == 11
     assert '<a href="#claim-11" title="Maps of different classes on one image' in html
+
+
+def test_rows_of_a_study_that_has_none_of_the_papers_come_first():
+    errors = {"cls_err_top1": [0, 1], "cls_err_top5": [0, 0]}
+    assert tables.table_1(results({"mine": errors})).index[0] == "mine"
+    both = tables.table_1(results({"mine": errors, "googlenet": errors})).index
+    assert both[-1] == "mine" and both[0] == next(iter(paper.TABLE_1))

@@ -267,10 +267,12 @@ def _bounds(effect: Effect) -> str:
 
 
 def _beside(results: Results, stated: dict, measures: list[str]) -> pd.DataFrame:
-    """The paper's rows in its order, then the study's own that have the first of the measures."""
+    """The paper's rows in its order, then the study's own that have the first of the measures; the
+    other way round where the study has none of the paper's."""
     errors = results.errors()
-    own = errors.index[errors[measures[0], "percent"].notna()].difference(stated, sort=False)
-    errors = errors.reindex([*stated, *own])
+    measured = errors.index[errors[measures[0], "percent"].notna()]
+    own = measured.difference(stated, sort=False)
+    errors = errors.reindex([*own, *stated] if len(own) == len(measured) else [*stated, *own])
     in_paper = pd.DataFrame.from_dict(stated, "index", columns=measures).reindex(errors.index)
     table = pd.DataFrame(index=errors.index.rename("row"))
     for measure in measures:
