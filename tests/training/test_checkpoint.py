@@ -99,7 +99,8 @@ def test_sigterm_has_its_usual_meaning_again_after_the_training(tmp_path):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def train_to(path):
+def train_to(path, begun):
+    begun.set()
     train(Checkpoint(path, {}, minutes=0))  # saves at each step
 
 
@@ -108,28 +109,30 @@ def test_training_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path)
     # Not forked from this process: what other tests left running in it would not be copied.
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["camloc.training.loop"])
-    train_in_child(processes, tmp_path / "first.pt", None)  # the first one starts the server
-    start = time.monotonic()
-    assert train_in_child(processes, tmp_path / "whole.pt", None) == 0
-    whole = time.monotonic() - start  # seconds, on this machine as it is now
+    assert train_in_child(processes, tmp_path / "first.pt", None)[0] == 0
+    _, whole = train_in_child(processes, tmp_path / "whole.pt", None)  # on this machine as it is
     rng, kills, expected = random.Random(0), 0, train()
     while kills < 8:
         path = tmp_path / "checkpoint.pt"
         path.unlink(missing_ok=True)
-        while train_in_child(processes, path, rng.uniform(0.1, 0.9) * whole) != 0:
+        while train_in_child(processes, path, rng.uniform(0.1, 0.9) * whole)[0] != 0:
             kills += 1
         assert_same(train(Checkpoint(path, {}), never), expected)
 
 
 def train_in_child(processes, path, seconds):
-    """Train in another process, killed after so many seconds; its exit code."""
-    child = processes.Process(target=train_to, args=(path,))
+    """Train in another process, killed so many seconds after it began; its exit code, and how many
+    seconds it trained."""
+    begun = processes.Event()
+    child = processes.Process(target=train_to, args=(path, begun))
     child.start()
+    assert begun.wait(120)  # how long it takes to load torch decides nothing
+    start = time.monotonic()
     child.join(seconds)
     child.kill()
     child.join()
     assert child.exitcode in (0, -signal.SIGKILL)
-    return child.exitcode
+    return child.exitcode, time.monotonic() - start
 
 
 def test_finished_training_is_not_done_again(tmp_path):
