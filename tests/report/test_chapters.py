@@ -40,7 +40,7 @@ def test_charts_follow_the_pages_dark_mode_and_pictures_do_not():
     data = re.search(r"data:image/svg\+xml;base64,([^\"]+)", html).group(1)
     svg = base64.b64decode(data).decode()
     assert "prefers-color-scheme: dark" in svg and "var(--ink)" in svg
-    assert '<figure id="fig-x">' in html and 'alt="a chart"' in html
+    assert '<figure id="fig-x" tabindex="0">' in html and 'alt="a chart"' in html
     figure, panel = plt.subplots()
     panel.imshow(np.zeros((2, 2)))
     assert "data:image/png" in figures.show(figure, "a picture", "caption").data
