@@ -84,8 +84,9 @@ class Rule:
             geometry = store.read_geometry(folder)
             stored, side, sums = maps, geometry.side, self.options.merge == "absolute-sum"
             maps = np.empty((len(maps), side, side), np.float32)
+            height, width = placement(stored.shape[-2:], geometry) if places else (None, None)
             for i, low in enumerate(stored):
-                low = placed(low, geometry) if places else low
+                low = height.T @ low.astype(np.float32) @ width if places else low
                 maps[i] = low if low.ndim == 2 else merge(low, side, geometry.size, sums)
         found = maps.astype(np.float32, copy=False)
         if self.options.normalise == "min-max":
@@ -93,9 +94,12 @@ class Rule:
         return found
 
 
-def placed(low: NDArray, geometry: store.Geometry) -> NDArray[np.float32]:
-    """A map (..., h, w) on the pixels that the network saw (..., size, size): its cells at the
-    centres of their receptive fields, bilinear between them, level beyond the outermost.
+def placement(shape: tuple[int, ...], geometry: store.Geometry) -> tuple[NDArray, NDArray]:
+    """What puts maps of a shape (h, w) on the pixels that the network saw, H.T @ map @ W: cells at
+    the centres of their receptive fields, bilinear between them, level beyond the outermost.
+
+    Returns:
+        H (h, size) and W (w, size), how much each cell counts at each pixel.
 
     Raises:
         UserError: it is not known where the cells lie.
@@ -107,6 +111,6 @@ def placed(low: NDArray, geometry: store.Geometry) -> NDArray[np.float32]:
     pixels = np.arange(geometry.size)
     height, width = (
         np.array([np.interp(pixels, first + step * np.arange(count), one) for one in np.eye(count)])
-        for count, (first, step) in zip(low.shape[-2:], geometry.cells, strict=True)
+        for count, (first, step) in zip(shape, geometry.cells, strict=True)
     )
-    return (height.T @ low.astype(np.float32) @ width).astype(np.float32)
+    return height, width

@@ -388,13 +388,16 @@ class Params(Section):
             raise UserError(f"params.yaml declares no network {name!r}{near}")
         return self.networks[name]
 
-    def original_of(self, name: str) -> Original:
-        """The original that a network is, was cut from or goes on from."""
+    def origin_of(self, name: str) -> str:
+        """The name of the original that a network is, was cut from or goes on from."""
         declared = self.network(name)
         if isinstance(declared, Original):
-            return declared
-        source = declared.backbone if isinstance(declared, Model) else declared.original
-        return self.originals.get(source, Original())
+            return name
+        return declared.backbone if isinstance(declared, Model) else declared.original
+
+    def original_of(self, name: str) -> Original:
+        """The declaration of that original."""
+        return self.originals.get(self.origin_of(name), Original())
 
     def has_cam(self, name: str) -> bool:
         """Whether a network ends in global pooling, by surgery or by itself."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
@@ -246,8 +247,13 @@ def decode(path: str | Path, side: int, interpolation: str = "bilinear") -> Tens
     Raises:
         UserError: the file is missing, truncated or not an image.
     """
-    picture = torch.from_numpy(read_picture(path))[None].movedim(-1, 1)  # (1, 3, H, W)
-    return functional.interpolate(picture, (side, side), mode=interpolation, antialias=True)[0]
+    return warp(read_picture(path), side, interpolation)
+
+
+def warp(picture: NDArray[np.uint8], side: int, interpolation: str = "bilinear") -> Tensor:
+    """A picture (height, width, 3) as uint8 (3, side, side), channels last."""
+    whole = torch.from_numpy(picture)[None].movedim(-1, 1)  # (1, 3, H, W)
+    return functional.interpolate(whole, (side, side), mode=interpolation, antialias=True)[0]
 
 
 @contextmanager

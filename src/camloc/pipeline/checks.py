@@ -90,9 +90,8 @@ class _Checks:
     def takes_pictures(self, name: str, network: nn.Module) -> None:
         """One picture of its size goes through."""
         size, network = self.params.loading_of(name).size, network.eval()
-        original = self.params.original_of(name)
-        known = (key for key, one in self.params.originals.items() if one is original)
-        key = "loading.size" if original.size is None else f"originals.{next(known)}.size"
+        own = self.params.original_of(name).size is not None
+        key = f"originals.{self.params.origin_of(name)}.size" if own else "loading.size"
         pixels = f"{size}×{size} pixels"
         with (
             self.of(key),

@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from camloc.boxes.paper import boxes_from_maps
 from camloc.core.errors import UserError, near_matches, reason, refuse, refusing
 from camloc.core.files import replacing_file
 from camloc.core.params import Preprocessing
 from camloc.core.rows import OWN
-from camloc.data.loading import standardise
+from camloc.data.loading import standardise, warp
 from camloc.data.pictures import read_photo
 from camloc.maps.cam import class_activation_maps
 from camloc.maps.saliency import saliency_maps
@@ -106,10 +105,8 @@ class Eye:
         `method`, one of `camloc.core.rows.MAPS`, lights.
         """
         height, width = picture.shape[:2]
-        whole = torch.from_numpy(picture)[None].movedim(-1, 1)
-        options = {"mode": self.wanted.interpolation, "antialias": True}
-        square = functional.interpolate(whole, (size, size), **options)
-        x = standardise(square, CPU, self.wanted)
+        square = warp(picture, size, self.wanted.interpolation)
+        x = standardise(square[None], CPU, self.wanted)
         pixels = f"{size}×{size} pixels"
         with torch.no_grad():
             with refusing(f"{self.name} takes no pictures of {pixels}", "give another size"):

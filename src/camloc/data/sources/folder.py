@@ -178,19 +178,22 @@ def _read_table(listed: _Listed, path: Path) -> None:
 def _read_split(listed: _Listed, folder: Path, place: Path, split: str) -> None:
     own = folder / place
     require([own], LAYOUT)
+    places = []
+    if (own / PLACES).is_file():
+        lines = _fields(own / PLACES, "id xmin,ymin,xmax,ymax")
+        places = [(where, (image, rest.rstrip(","))) for where, (image, rest) in lines]
     if (own / LABELS).is_file() or (own / IDS).is_file():
         inner = "images" if (own / "images").is_dir() else ""
         _read_metadata(listed, folder, place, inner, split)
     else:
-        of_masks = {mask.split("/")[0] for mask in _masks(own / PLACES)}
+        of_masks = {rest.strip().split("/")[0] for _, (_, rest) in places if "," not in rest}
         inner, names = "", [entry.name for entry in entries(own) if entry.is_dir()]
         folders = [name for name in names if name not in of_masks]
         for name, images in zip(folders, pictures_in([own / n for n in folders]), strict=True):
             for file in images.values():
                 path = (place / name / file).as_posix()
                 listed.add(path, split, name, str(folder / path))
-    if (own / PLACES).is_file():
-        _read_places(listed, own / PLACES, place / inner, place)
+    _read_places(listed, places, place / inner, place)
 
 
 def _read_metadata(listed: _Listed, folder: Path, place: Path, inner: str, split: str) -> None:
@@ -208,27 +211,19 @@ def _read_metadata(listed: _Listed, folder: Path, place: Path, inner: str, split
                 listed.images[_id((place / inner / image).as_posix())]["size"] = told
 
 
-def _read_places(listed: _Listed, path: Path, base: Path, place: Path) -> None:
+def _read_places(listed: _Listed, lines: Iterable, base: Path, place: Path) -> None:
     """The boxes and masks of a split; ids are paths from `base`, masks from `place`."""
-    for where, (image, rest) in _fields(path, "id xmin,ymin,xmax,ymax"):
+    for where, (image, rest) in lines:
         row = listed.images.get(_id((base / image).as_posix()))
         if row is None:
             raise UserError(f"{where}: no image {image!r} of this split; remove the line")
-        parts = rest.rstrip(",").split(",")
+        parts = rest.split(",")
         if len(parts) == 4:
             listed.boxes.append([row["image"], *whole_numbers(where, parts)])
         elif len(parts) == 1:
             listed.mask(row["image"], (place / parts[0].strip()).as_posix(), where)
         else:
             raise UserError(f"{where}: expected a box of four numbers or a mask, not {rest!r}")
-
-
-def _masks(path: Path) -> list[str]:
-    """The masks that a file of places names."""
-    if not path.is_file():
-        return []
-    places = (rest.rstrip(",") for _, (_, rest) in _fields(path, "id xmin,ymin,xmax,ymax"))
-    return [place.strip() for place in places if "," not in place]
 
 
 def _fields(path: Path, columns: str) -> Iterable[tuple[str, list[str]]]:

@@ -67,6 +67,7 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
     manifest = copies.seen(study, Manifest.load(study.manifest), loading)
     device = choose_device(given.machine.device)
     network, about = files.load(study.weights(given.network))
+    wanted = files.preprocessing(about)
     cam_network = files.with_cams(network, about)  # before both move to the device
     cells = cam_network and cells_of(cam_network.features, loading.size)
     for module in filter(None, (network, cam_network)):
@@ -78,9 +79,8 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
         wnids=about["wnids"],
         top=len(about["wnids"]) if given.top == "all" else given.top,
         device=device,
-        wanted=files.preprocessing(about),
+        wanted=wanted,
     )
-    interpolation = files.preprocessing(about).interpolation
     # What is stored of a split: the batches, the side of what they are taken from, the precision.
     kinds = {
         "": (evaluation_batches, loading.size, torch.float32),
@@ -92,7 +92,11 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
         images = share.of(manifest.split(split)["image"], given.batch)
         for kind in (kind for kind in kinds if asked[kind] and len(images)):
             batches, side, precision = kinds[kind]
-            options = {"machine": given.machine, "share": share, "interpolation": interpolation}
+            options = {
+                "machine": given.machine,
+                "share": share,
+                "interpolation": wanted.interpolation,
+            }
             with autocast(device, precision):
                 write(
                     store.folder_of(folder / split, kind),
