@@ -100,6 +100,7 @@ def test_sigterm_has_its_usual_meaning_again_after_the_training(tmp_path):
 
 
 def train_to(path, begun):
+    train()  # what torch loads for its first training takes longer than all of this one
     begun.set()
     train(Checkpoint(path, {}, minutes=0))  # saves at each step
 
