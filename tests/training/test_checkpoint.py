@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from multiprocessing import forkserver
 
 import pytest
 import torch
@@ -105,11 +106,21 @@ def train_to(path, begun):
     train(Checkpoint(path, {}, minutes=0))  # saves at each step
 
 
-def test_training_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path):
+@pytest.fixture
+def processes():
+    """Processes not forked from this one, where what other tests left running would not be copied,
+    but from a server that has torch already; one that another test started may not."""
+    forkserver._forkserver._stop()
+    context = multiprocessing.get_context("forkserver")
+    # What torch loads for its first training takes longer than all of a training here.
+    context.set_forkserver_preload(["camloc.training.loop", "torch._dynamo"])
+    yield context
+    forkserver._forkserver._stop()
+    context.set_forkserver_preload(["__main__"])
+
+
+def test_training_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path, processes):
     """At least 8 kills: while a step runs, a checkpoint is written or an epoch ends."""
-    # Not forked from this process: what other tests left running in it would not be copied.
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["camloc.training.loop"])
     assert train_in_child(processes, tmp_path / "first.pt", None)[0] == 0
     _, whole = train_in_child(processes, tmp_path / "whole.pt", None)  # on this machine as it is
     rng, kills, expected = random.Random(0), 0, train()
@@ -118,6 +129,7 @@ def test_training_killed_at_random_moments_goes_on_to_the_same_weights(tmp_path)
         path.unlink(missing_ok=True)
         while train_in_child(processes, path, rng.uniform(0.1, 0.9) * whole)[0] != 0:
             kills += 1
+            assert kills < 100, "no kill leaves more of the training behind than the one before"
         assert_same(train(Checkpoint(path, {}), never), expected)
 
 
