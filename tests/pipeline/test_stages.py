@@ -76,6 +76,46 @@ def test_same_seed_gives_the_same_weights_maps_and_errors(study, tmp_path):
         assert (study.folder / path).read_bytes() == (again.folder / path).read_bytes(), path
 
 
+def frozen(name: str) -> TrainParameters:
+    given = TrainParameters.of(SMOKE, name)
+    frozen = given.training.model_copy(update={"freeze": "body"})
+    return given.model_copy(update={"training": frozen})
+
+
+def state_of(path) -> dict:
+    network, _ = files.load(path)
+    return network.state_dict()
+
+
+def test_heads_on_one_frozen_cut_cost_one_pass_of_its_body(study, tmp_path, monkeypatch):
+    shutil.copytree(study.folder, tmp_path / "study")
+    own, passes = Study(tmp_path / "study"), []
+    keep_maps = train.keep_maps
+    monkeypatch.setattr(train, "keep_maps", lambda *a, **b: passes.append(1) or keep_maps(*a, **b))
+    for name in ("googlenet-gap", "googlenet-gmp"):
+        surgery.run(own, SurgeryParameters.of(SMOKE, name))
+        train.run(own, frozen(name))
+        cut, trained = (state_of(path) for path in (own.surgery(name), own.weights(name)))
+        changed = {key for key in cut if not cut[key].equal(trained[key])}
+        assert changed == {"convs.0.weight", "convs.0.bias", "classifier.weight", "classifier.bias"}
+    assert len(passes) == 1
+
+
+def test_frozen_whole_network_trains_its_last_layer_alone(study, tmp_path):
+    shutil.copytree(study.folder, tmp_path / "study")
+    own = Study(tmp_path / "study")
+    given = frozen("googlenet")
+    train.run(own, given)
+    untrained = given.training.model_copy(update={"epochs": 0})
+    trained = state_of(own.weights("googlenet"))
+    train.run(own, given.model_copy(update={"training": untrained}))
+    before = state_of(own.weights("googlenet"))
+    assert {key for key in before if not before[key].equal(trained[key])} == {
+        "fc.weight",
+        "fc.bias",
+    }
+
+
 def test_training_stopped_in_an_epoch_goes_on_to_the_same_weights(study, tmp_path, monkeypatch):
     """With GoogLeNet's dropout and batch norms, three batches of eight an epoch, by SIGTERM."""
     other, step, calls = Study(tmp_path), loop.Step.__call__, []

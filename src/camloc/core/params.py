@@ -180,10 +180,12 @@ class Training(Section):
     """Optimization of one network.
 
     `batch` is of all devices together; each takes its share in `accumulate` parts, whose gradients
-    are added.
+    are added. With `freeze: body` only what surgery added is trained, of an original the last
+    layer, on maps of whole pictures (see `camloc.training.frozen`).
     """
 
     epochs: Epochs
+    freeze: Literal["body", "nothing"] = "nothing"
     batch: Batch
     optimizer: Literal["sgd", "adamw"]
     schedule: Literal["step", "one-cycle"]
@@ -265,11 +267,26 @@ def _from_word(weights: Any) -> Any:
     return {"source": weights}
 
 
+# The paper's networks, of which its claims are.
+PaperNetwork = Literal[
+    "alexnet",
+    "vgg16",
+    "googlenet",
+    "nin",
+    "alexnet-gap",
+    "alexnet2-gap",
+    "vgg16-gap",
+    "googlenet-gap",
+    "googlenet-gmp",
+]
+
+
 class Original(Section):
     """A whole network; `gap` names the node it averages, where it ends in GAP by itself.
 
     `backbone` is what it is, where its own name does not say that. `size` is its input's side, and
-    that of the networks cut from it, where it is not `loading.size`.
+    that of the networks cut from it, where it is not `loading.size`. It `stands_for` a network of
+    the paper in the paper's claims, where the study has others.
     """
 
     backbone: str | None = None
@@ -279,6 +296,7 @@ class Original(Section):
     dropout: Fraction | None = None
     size: Side | None = None
     gap: str | None = None
+    stands_for: PaperNetwork | None = None
     training: Overrides = Overrides()
 
 
@@ -295,9 +313,10 @@ class Surgery(Section):
 
 class Model(Surgery):
     """A network made by surgery; `training` overrides keys of the section `finetune`, `seed` the
-    study's."""
+    study's, `stands_for` as for `Original`."""
 
     seed: Seed | None = None
+    stands_for: PaperNetwork | None = None
     training: Overrides = Overrides()
 
 
@@ -459,18 +478,13 @@ def _contradictions(params: Params) -> Iterator[str]:
         if original not in params.originals:
             near = near_matches(original, params.originals)
             yield f"{where}.{key}: no original named {original!r}{near}"
-    for name, original in params.originals.items():
-        weights = original.weights
-        if weights.source == "path" and weights.path is None:
-            yield f"originals.{name}.weights.path: source path needs the path of a weights file"
-        wanted = weights.preprocessing.model_dump()
-        if wanted.get("scale") == 255 and not {"mean", "std"} <= wanted.keys():
-            key = f"originals.{name}.weights.preprocessing"
-            yield f"{key}: values from 0 to 255 want a mean and a std of that scale; give both"
-        for key, sources in (("path", ["path"]), ("folder", ["torchvision", "timm"])):
-            if weights.source not in sources and getattr(weights, key) is not None:
-                belongs = f"belongs to source {' or '.join(sources)}, not {weights.source}"
-                yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
+    yield from _contradictions_of_weights(params)
+    stand_ins: dict[str, str] = {}
+    for name in [*params.originals, *params.models]:
+        if paper := networks[name].stands_for:
+            other = stand_ins.setdefault(paper, name)
+            if other != name:
+                yield f"{name}.stands_for: {other} stands for {paper} already; leave one out"
     for name in networks:
         if not re.fullmatch(NETWORK_NAME, name):
             rule = "use letters, digits, - and _, 100 at most"
@@ -496,10 +510,31 @@ def _contradictions(params: Params) -> Iterator[str]:
                 yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
             elif key != "saliency" and not params.has_cam(name):
                 yield f"cams.{key}: {name} has no CAM; name networks that end in global pooling"
+    for name in networks:
+        if params.training_of(name).freeze == "body" and not params.has_cam(name):
+            yield (
+                f"{name}: freeze: body keeps what comes before a network's global pooling, which it "
+                "does not end in; train it whole, with freeze: nothing"
+            )
     if params.boxes.crops == 10:
         for name in networks:
             if params.has_cam(name) and name not in params.cams.ten_crop:
                 yield f"boxes.crops: 10 needs the ten crops of {name}; add it to cams.ten_crop"
+
+
+def _contradictions_of_weights(params: Params) -> Iterator[str]:
+    for name, original in params.originals.items():
+        weights = original.weights
+        if weights.source == "path" and weights.path is None:
+            yield f"originals.{name}.weights.path: source path needs the path of a weights file"
+        wanted = weights.preprocessing.model_dump()
+        if wanted.get("scale") == 255 and not {"mean", "std"} <= wanted.keys():
+            key = f"originals.{name}.weights.preprocessing"
+            yield f"{key}: values from 0 to 255 want a mean and a std of that scale; give both"
+        for key, sources in (("path", ["path"]), ("folder", ["torchvision", "timm"])):
+            if weights.source not in sources and getattr(weights, key) is not None:
+                belongs = f"belongs to source {' or '.join(sources)}, not {weights.source}"
+                yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
 
 
 def _has_train(data: Data) -> bool:

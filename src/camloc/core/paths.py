@@ -95,6 +95,10 @@ class Study:
         """Where a training that is not over is kept."""
         return self._of_run("checkpoints", name).with_suffix(".pt")
 
+    def body_maps(self, key: str) -> Path:
+        """Folder of what a body that stays as it is gives of the pictures; `key` tells of which."""
+        return self.folder / "body-maps" / key
+
     def predictions(self, name: str) -> Path:
         """Folder of a network's predicted classes and maps."""
         return self._of_run("predictions", name)

@@ -195,7 +195,7 @@ class Batches:
 
     persistent = False  # whether the processes that decode stay until the next time
 
-    def __init__(self, pictures: Pictures, keys: Iterable[Sequence], workers: int) -> None:
+    def __init__(self, pictures: Dataset, keys: Iterable[Sequence], workers: int) -> None:
         self.pictures, self.keys = pictures, keys
         self.loader = DataLoader(
             pictures,
@@ -330,16 +330,18 @@ def evaluation_batches(
     *,
     machine: Machine,
     keep: bool = False,
+    skip: bool = False,
     share: Share = ALONE,
     interpolation: str = "bilinear",
 ) -> Batches:
     """Batches of a split in the order of `manifest.split`: the whole picture, warped to `size`.
 
     Nothing is cropped, so that a map covers the whole picture. What is read more than once is to
-    be kept in memory (`keep`), up to `machine.memory_gb`.
+    be kept in memory (`keep`), up to `machine.memory_gb`. The next picture takes the place of one
+    that cannot be read where it is to be skipped.
     """
     memory_gb = machine.memory_gb if keep else 0.0
-    options = {"memory_gb": memory_gb, "interpolation": interpolation}
+    options = {"memory_gb": memory_gb, "interpolation": interpolation, "skip": skip}
     return _in_order(manifest, split, loading.size, batch, machine, share, **options)
 
 

@@ -11,7 +11,6 @@ maps as (images, classes stored, 10, h, w); where they were classified in bfloat
 """
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,10 +20,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from camloc.core.errors import UserError, reason
+from camloc.core.arrays import new_array
 from camloc.core.rows import MAPS
 
 _TABLE = "predictions.parquet"
@@ -95,28 +93,8 @@ class MapWriter:
     def _array(self, method: str, low: NDArray) -> np.memmap:
         if method not in self.maps:
             shape = (len(self.images), *low.shape[1:])
-            self.maps[method] = _new_maps(self.folder / f"{method}.npy", shape)
+            self.maps[method] = new_array(self.folder / f"{method}.npy", shape)
         return self.maps[method]
-
-
-def _new_maps(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """An array on disk, with its room taken at once: a full disk would end a process that writes
-    into a mapped file without a word.
-
-    Raises:
-        UserError: there is no room.
-    """
-    try:
-        maps = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-        if hasattr(os, "posix_fallocate"):  # not on every system
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        size = 2 * np.prod(shape) / 2**20
-        raise UserError(
-            f"{path} of {size:.0f} MiB cannot be written ({reason(error)}); make room and run again"
-        ) from None
-    return maps
 
 
 def join(parts: Sequence[Path], folder: Path) -> None:
@@ -145,7 +123,7 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
     for method in methods_of(parts[0]):
         maps = [read_maps(part, method) for part in parts]
         shape = (sum(map(len, maps)), *maps[0].shape[1:])
-        whole = _new_maps(folder / f"{method}.npy", shape)
+        whole = new_array(folder / f"{method}.npy", shape)
         done = 0
         for low in maps:
             whole[done : done + len(low)] = low

@@ -117,6 +117,20 @@ def uncut(network: nn.Module, node: str) -> CamNetwork:
     return seen
 
 
+class _AsGiven(nn.Module):
+    """In the place of a body, where its maps are given."""
+
+    def forward(self, maps: Tensor) -> dict[str, Tensor]:
+        return {"maps": maps}
+
+
+def head_of(network: CamNetwork) -> CamNetwork:
+    """What comes after a network's body, as a network of the body's maps (B, C, h, w); its layers
+    are those of the network."""
+    dropout = network.dropout.p
+    return CamNetwork(_AsGiven(), network.convs, network.pool, network.classifier, dropout)
+
+
 def with_its_own_cams(network: nn.Module) -> CamNetwork:
     """`uncut` at the node that a network averages, which is looked for among its last.
 

@@ -118,7 +118,7 @@ class TrainParameters(StageParameters):
         declared, original = params.network(network), None
         if isinstance(declared, Original):  # what is left out stands in the fields beside
             own = {"backbone": declared.backbone or network}
-            own |= {"seed": None, "size": None, "training": Overrides()}
+            own |= {"seed": None, "size": None, "stands_for": None, "training": Overrides()}
             original = declared.model_copy(update=own)
         return {
             "network": network,

@@ -3,7 +3,8 @@
 Localization is compared by the top-5 error: by it the paper's own Table 2 bears out each of these
 claims, which it does not by the top-1 error. What a claim calls alike, or little, is up to `MARGIN`
 points. Networks made by surgery have trained longer than their originals; they are compared with
-the controls, which went on for as long, where the study has them.
+the controls, which went on for as long, where the study has them. A study of other networks may say
+which of them stand for the paper's; its verdicts are then of the comparisons between these.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,8 @@ from math import inf
 
 import pandas as pd
 
-from camloc.core.rows import BASELINES, Row
+from camloc.core.params import Control, Model, Original
+from camloc.core.rows import BASELINES, HEURISTICS, MAPS, Row
 from camloc.evaluation.errors import ERRORS, GT_KNOWN, HELD_OUT
 from camloc.evaluation.estimates import NOTHING, Estimate, estimate, holm
 from camloc.evaluation.thresholds import WHOLE_MAP
@@ -79,7 +81,8 @@ class Comparison:
         """What is compared, in words."""
         first, second = self.difference
         if self.what:
-            return self.what
+            rows = dict.fromkeys((next(rows_of(first)), next(rows_of(second))))
+            return f"{self.what}: {' − '.join(rows)}"
         return f"{MEASURES[first[1]]}: {first[0]} − {second[0]}"
 
 
@@ -116,7 +119,7 @@ def _surgery_costs_more(first: str, second: str) -> Comparison:
     cost, other = (
         ((row, CLASSIFICATION), (control(CUT_FROM[row]), CLASSIFICATION)) for row in (first, second)
     )
-    return Comparison((cost, other), least=0, what=f"cost of the surgery: {first} − {second}")
+    return Comparison((cost, other), least=0, what="cost of the surgery")
 
 
 CLAIMS = [
@@ -220,7 +223,7 @@ CLAIMS = [
             Comparison(
                 ((BEST, "peak_on_own"), (BEST, "peak_on_other")),
                 least=0,
-                what=f"pointing game, own object − the other class's: {BEST}",
+                what="pointing game, own object − the other class's",
             )
         ],
     ),
@@ -365,8 +368,26 @@ def _word(effects: list[Effect]) -> str:
     return HOLDS if everything and all(e.support <= SURE for e in found) else CANNOT_TELL
 
 
+def stand_ins(networks: Mapping[str, Original | Model | Control]) -> dict[str, str]:
+    """The rows of a study that stand for rows of the paper, by these; empty where they are the
+    paper's own."""
+    places = {
+        declared.stands_for: name
+        for name, declared in networks.items()
+        if not isinstance(declared, Control) and declared.stands_for
+    }
+    return {
+        Row(change(place), method).name: Row(change(name), method).name
+        for place, name in places.items()
+        for change in (str, control)
+        for method in (*MAPS, *HEURISTICS)
+    }
+
+
 def verdicts(
-    measures: Mapping[str, Mapping[str, pd.DataFrame]], rows: Mapping[str, Row]
+    measures: Mapping[str, Mapping[str, pd.DataFrame]],
+    rows: Mapping[str, Row],
+    placed: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
     """A verdict on each of `CLAIMS`.
 
@@ -374,13 +395,28 @@ def verdicts(
         measures: of each row its measures, shares from 0 to 1: one row per image, its index, and a
             column per training run.
         rows: by name.
+        placed: `stand_ins`; comparisons of rows that nothing stands for are left out then.
     """
-    return [
-        Verdict(
-            claim, [effect(_in_study(each, measures), measures, rows) for each in claim.comparisons]
-        )
-        for claim in CLAIMS
-    ]
+    found = []
+    for claim in CLAIMS:
+        comparisons = claim.comparisons
+        if placed:
+            comparisons = [
+                replace(each, difference=_renamed(each.difference, placed))
+                for each in comparisons
+                if all(row in placed or row in BASELINES for row in rows_of(each.difference))
+            ]
+        effects = [effect(_in_study(each, measures), measures, rows) for each in comparisons]
+        found.append(Verdict(claim, effects))
+    return found
+
+
+def _renamed(figure: Figure, placed: Mapping[str, str]) -> Figure:
+    """A figure of other rows."""
+    first, second = figure
+    if isinstance(first, str):
+        return placed.get(first, first), second
+    return _renamed(first, placed), _renamed(second, placed)
 
 
 def headline(found: list[Verdict]) -> str:
@@ -424,19 +460,9 @@ def effect(
 def _in_study(comparison: Comparison, measures: Mapping[str, object]) -> Comparison:
     """The comparison with the originals in the place of controls that the study lacks."""
 
-    def there(figure: Figure) -> Figure:
-        first, second = figure
-        if not isinstance(first, str):
-            return there(first), there(second)
-        return (first if first in measures else first.removesuffix("-control")), second
-
-    return Comparison(
-        there(comparison.difference),
-        comparison.least,
-        comparison.most,
-        comparison.by,
-        comparison.what,
-    )
+    absent = {row for row in rows_of(comparison.difference) if row not in measures}
+    originals = {row: row.removesuffix("-control") for row in absent}
+    return replace(comparison, difference=_renamed(comparison.difference, originals))
 
 
 def _by_image(

@@ -93,7 +93,12 @@ class Results:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """On the paper's claims."""
-        return claims.verdicts(self.measures(), self.rows)
+        return claims.verdicts(self.measures(), self.rows, self.stand_ins)
+
+    @cached_property
+    def stand_ins(self) -> dict[str, str]:
+        """The rows that stand for rows of the paper, by these."""
+        return claims.stand_ins(self.networks)
 
     def alike(self, but: str) -> list[list[str]]:
         """Networks made by surgery that are declared alike but for one key, two or more
@@ -101,7 +106,7 @@ class Results:
         groups: dict[str, list[str]] = {}
         for name, declared in self.networks.items():
             if isinstance(declared, Model):
-                rest = declared.model_dump(mode="json", exclude={but})
+                rest = declared.model_dump(mode="json", exclude={but, "stands_for"})
                 groups.setdefault(json.dumps(rest, sort_keys=True), []).append(name)
         return [members for members in groups.values() if len(members) > 1]
 
@@ -109,8 +114,9 @@ class Results:
     def rivals(self) -> list[str]:
         """The two networks whose pooling the paper compares, else others that differ in it
         alone."""
-        if {BEST, MAX_POOLED} <= set(self.networks):
-            return [BEST, MAX_POOLED]
+        rivals = [self.stand_ins.get(row, row) for row in (BEST, MAX_POOLED)]
+        if set(rivals) <= set(self.networks):
+            return rivals
         return next(iter(self.alike("pool")), [])
 
     @property

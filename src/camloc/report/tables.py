@@ -95,7 +95,8 @@ def differences(results: Results, pairs: Sequence[tuple[str, str]] = tuple(PAIRS
     """Paired differences of localization error between rows on the same images, in points:
     negative where the first errs less."""
     measures, lines = results.measures(), {}
-    for first, second in pairs:
+    for pair in pairs:
+        first, second = (results.stand_ins.get(row, row) for row in pair)
         if {first, second} <= measures.keys():
             lines[f"{first} − {second}"] = line = {}
             for name in ("loc_err_top1", GT_KNOWN):

@@ -44,7 +44,7 @@ def fit(
     device: torch.device,
     checkpoint: Checkpoint | None = None,
     compile: bool = False,
-    wanted: Preprocessing = IMAGENET,
+    wanted: Preprocessing | None = IMAGENET,
 ) -> pd.DataFrame:
     """Train a network in place on the cross-entropy of its logits.
 
@@ -55,7 +55,8 @@ def fit(
         batches: uint8 pictures (b, 3, h, w) and class indices (b,), shuffled.
         val: the same for the val split, in order; only measured, nothing is chosen by it.
         checkpoint: the file that the training goes on from where it is there, and is kept in.
-        wanted: what the network wants of pictures.
+        wanted: what the network wants of pictures; None where the batches hold maps for it instead,
+            which it takes as they are.
 
     Returns:
         The history, one row per epoch: the learning rate at its start, losses, errors in percent.
@@ -90,7 +91,7 @@ class Step:
     training: Training
     precision: torch.dtype
     device: torch.device
-    wanted: Preprocessing
+    wanted: Preprocessing | None
 
     @classmethod
     def of(
@@ -100,7 +101,7 @@ class Step:
         device: torch.device,
         steps_per_epoch: int,
         compile: bool = False,
-        wanted: Preprocessing = IMAGENET,
+        wanted: Preprocessing | None = IMAGENET,
     ) -> "Step":
         """The first step of a training; the network moves to the device."""
         network.to(device, memory_format=torch.channels_last)
@@ -137,7 +138,7 @@ class Step:
     def _backward(self, pictures: Tensor, labels: Tensor, parts: int) -> Tensor:
         labels = labels.to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
-            logits = self.forward(standardise(pictures, self.device, self.wanted))  # (b, K)
+            logits = self.forward(_input(pictures, self.device, self.wanted))  # (b, K)
             loss = functional.cross_entropy(
                 logits.float(), labels, label_smoothing=self.training.label_smoothing
             )
@@ -151,7 +152,7 @@ def measure(
     batches: Iterable,
     precision: torch.dtype,
     device: torch.device,
-    wanted: Preprocessing = IMAGENET,
+    wanted: Preprocessing | None = IMAGENET,
 ) -> tuple[float, float]:
     """Mean cross-entropy and top-1 error in percent over the labelled pictures of the batches, of
     all processes together."""
@@ -164,7 +165,7 @@ def measure(
             count += int((labels != UNLABELLED).sum())  # on the CPU: a GPU is not waited for
             labels = labels.to(device, non_blocking=True)
             with autocast(device, precision):
-                logits = network(standardise(pictures, device, wanted)).float()
+                logits = network(_input(pictures, device, wanted)).float()
             loss += functional.cross_entropy(
                 logits, labels, reduction="sum", ignore_index=UNLABELLED
             )
@@ -172,6 +173,12 @@ def measure(
     totals = torch.tensor([float(loss), float(wrong), count], dtype=torch.float64)
     loss, wrong, count = sum_over_processes(totals).tolist()
     return (loss / count, 100 * wrong / count) if count else (math.nan, math.nan)
+
+
+def _input(given: Tensor, device: torch.device, wanted: Preprocessing | None) -> Tensor:
+    if wanted is None:
+        return given.to(device, non_blocking=True).float()
+    return standardise(given, device, wanted)
 
 
 def _train_epoch(

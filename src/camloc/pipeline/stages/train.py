@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from camloc.core import processes
 from camloc.core.errors import UserError
@@ -16,9 +17,11 @@ from camloc.data import copies
 from camloc.data.loading import evaluation_batches, training_batches
 from camloc.data.manifest import Manifest
 from camloc.networks import backbones, files, published
+from camloc.networks.surgery import CamNetwork, head_of
 from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import TrainParameters
 from camloc.training.checkpoint import Checkpoint, digest
+from camloc.training.frozen import keep_maps, training_maps, val_maps
 from camloc.training.loop import HISTORY_COLUMNS, fit
 from camloc.training.precision import choose_device, choose_precision
 
@@ -61,8 +64,7 @@ def train_run(study: Study, given: TrainParameters) -> None:
 
 def work(study: Study, given: TrainParameters) -> None:
     """What one process does in `train_run`; leaves the checkpoint of the end, too."""
-    name, machine, recipe = given.network, given.machine, given.training
-    device, share = choose_device(machine.device), processes.share()
+    name, recipe = given.network, given.training
     manifest = copies.seen(study, Manifest.load(study.manifest), given.loading)
     if given.pictures is not None:
         manifest = manifest.with_part("train", study.run - 1, given.pictures)
@@ -78,25 +80,80 @@ def work(study: Study, given: TrainParameters) -> None:
             "split; give it one, or let it have 0"
         )
     if recipe.epochs:
-        wanted = files.preprocessing(about)
-        options = {"machine": machine, "share": share, "interpolation": wanted.interpolation}
-        made_by = _made_by(network, about, manifest, given, device)
-        torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
-        batches = training_batches(
-            manifest, given.loading, recipe.batch, given.seed, **options, parts=recipe.accumulate
-        )
-        val = evaluation_batches(manifest, "val", given.loading, recipe.batch, **options, keep=True)
-        checkpoint = Checkpoint(study.checkpoint(name), made_by, machine.checkpoint_minutes)
-        history = fit(network, batches, val, recipe, device, checkpoint, machine.compile, wanted)
-        _list_unreadable(processes.gather(batches.pictures.unreadable))
-    if share.rank == 0:
+        history = _train(study, given, network, about, manifest)
+    if processes.share().rank == 0:
         files.save(network.cpu(), study.weights(name), about)
         with replacing_file(study.history(name)) as new:
             history.to_csv(new, index=False)
 
 
+def _train(
+    study: Study, given: TrainParameters, network: nn.Module, about: dict, manifest: Manifest
+) -> pd.DataFrame:
+    machine, recipe, share = given.machine, given.training, processes.share()
+    device, wanted = choose_device(machine.device), files.preprocessing(about)
+    made_by = _made_by(network, about, manifest, given, device)
+    checkpoint = Checkpoint(study.checkpoint(given.network), made_by, machine.checkpoint_minutes)
+    options = {"share": share}
+    if recipe.freeze == "body":
+        seen = files.with_cams(network, about)
+        parts = _body_maps(study, given, seen, about, manifest)
+        batches = training_maps(parts, given.loading, recipe, given.seed, **options)
+        val = val_maps(parts, recipe.batch, **options)
+        learning, wanted = head_of(seen), None
+    else:
+        options |= {"machine": machine, "interpolation": wanted.interpolation}
+        batches = training_batches(
+            manifest, given.loading, recipe.batch, given.seed, **options, parts=recipe.accumulate
+        )
+        val = evaluation_batches(manifest, "val", given.loading, recipe.batch, **options, keep=True)
+        learning = network
+    torch.manual_seed(given.seed + share.rank)  # dropout differs between the processes
+    history = fit(learning, batches, val, recipe, device, checkpoint, machine.compile, wanted)
+    if learning is network:
+        _list_unreadable(processes.gather(batches.pictures.unreadable))
+    return history
+
+
+def _body_maps(
+    study: Study, given: TrainParameters, network: CamNetwork, about: dict, manifest: Manifest
+) -> list[Path]:
+    """The folders of the maps that a network's body gives, kept from an earlier training or made
+    now, one of each process."""
+    share, device = processes.share(), choose_device(given.machine.device)
+    wanted = files.preprocessing(about)
+    told = {
+        "body": digest(network.body),
+        "original": about["original"],
+        "cut": about["surgery"] and about["surgery"]["cut"],
+        "preprocessing": wanted.model_dump(),
+        "size": given.loading.size,
+        "resize": given.loading.resize if given.loading.copies else None,
+        "precision": str(choose_precision(given.training.precision, device)),
+        "part": given.pictures and study.run,
+    }
+    key = runs.digest(told, [study.manifest, study.pictures, study.copies])
+    folder = study.body_maps(key[:16])
+    parts = [folder / f"{rank}-of-{share.size}" for rank in range(share.size)]
+    unreadable = []
+    if not parts[share.rank].is_dir():
+        unreadable = keep_maps(
+            parts[share.rank],
+            network,
+            manifest,
+            given.loading,
+            given.training,
+            device,
+            machine=given.machine,
+            wanted=wanted,
+            share=share,
+        )
+    _list_unreadable(processes.gather(unreadable))  # all are written
+    return parts
+
+
 def _made_by(
-    network: torch.nn.Module,
+    network: nn.Module,
     about: dict,
     manifest: Manifest,
     given: TrainParameters,
@@ -124,7 +181,7 @@ def _list_unreadable(of_processes: list[list]) -> None:
         sys.stdout.flush()
 
 
-def _original(original: Original, wnids: list[str]) -> tuple[torch.nn.Module, dict]:
+def _original(original: Original, wnids: list[str]) -> tuple[nn.Module, dict]:
     weights, root, path = original.weights, repository_root(), None
     if weights.path is not None:
         path = root / weights.path
