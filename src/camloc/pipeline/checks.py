@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from camloc.core.errors import UserError, refusing
-from camloc.core.params import Model, Original, Params
+from camloc.core.params import Model, Original, Params, Surgery
 from camloc.core.paths import repository_root
 from camloc.networks import backbones, published, surgery
 
@@ -80,7 +80,7 @@ class _Checks:
 
     def model(self, name: str, model: Model, network: nn.Module, original: Original) -> None:
         """Its surgery on the original, and that its maps fit on the pictures."""
-        fields = model.model_dump(exclude={"training", "seed", "backbone"})
+        fields = model.model_dump(include=Surgery.model_fields.keys() - {"backbone"})
         fields |= {"backbone": original.backbone or model.backbone, "width": original.width}
         with self.of(f"models.{name}.cut"):
             with refusing(f"{name} cannot be built", "give convolutions that fit"):
