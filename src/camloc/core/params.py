@@ -480,8 +480,8 @@ def _contradictions(params: Params) -> Iterator[str]:
             yield f"{where}.{key}: no original named {original!r}{near}"
     yield from _contradictions_of_weights(params)
     stand_ins: dict[str, str] = {}
-    for name in [*params.originals, *params.models]:
-        if paper := networks[name].stands_for:
+    for name, declared in (params.originals | params.models).items():
+        if paper := declared.stands_for:
             other = stand_ins.setdefault(paper, name)
             if other != name:
                 yield f"{name}.stands_for: {other} stands for {paper} already; leave one out"
