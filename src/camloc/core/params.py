@@ -513,8 +513,8 @@ def _contradictions(params: Params) -> Iterator[str]:
     for name in networks:
         if params.training_of(name).freeze == "body" and not params.has_cam(name):
             yield (
-                f"{name}: freeze: body keeps what comes before a network's global pooling, which it "
-                "does not end in; train it whole, with freeze: nothing"
+                f"{name}: freeze: body keeps what comes before a network's pooling, which it "
+                "does not end in globally; train it whole, with freeze: nothing"
             )
     if params.boxes.crops == 10:
         for name in networks:

@@ -33,6 +33,7 @@ from camloc.maps import store
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
 MAP_COLOURS = "viridis"
 DPI = 110
+WIDE = 3.0  # inches of a panel, three of which fill a page
 INK, GRID = "#262626", "#cccccc"
 # seaborn's `whitegrid` and its palette for colour-blind readers (a test holds that), written out
 # since seaborn takes seconds to import and every stage draws.
@@ -145,6 +146,11 @@ def grid(rows: int, columns: int, side: float = 1.7, aspect: float = 1.0) -> tup
     return figure, axes
 
 
+def aspect_of(picture: NDArray) -> float:
+    """Of a panel that shows a picture (height, width, 3) and its title."""
+    return 0.1 + picture.shape[0] / picture.shape[1]
+
+
 def draw_picture(
     panel: Axes, picture: NDArray, title: str = "", low: NDArray | None = None
 ) -> None:
@@ -209,9 +215,10 @@ def leading_classes(
     maps = store.read_maps(folder, method)
     flat = maps.reshape(-1, *maps.shape[2:])
     picture = read_picture(manifest.root / image["path"])
-    figure, axes = grid(1, 1 + len(rows))
-    draw_picture(axes[0, 0], picture, f"true: {manifest.short_name(image['wnid'])}")
-    for panel, row in zip(axes[0, 1:], rows, strict=True):
+    figure, axes = grid(-(-(1 + len(rows)) // 3), 3, side=WIDE, aspect=aspect_of(picture))
+    first, *panels = axes.flat
+    draw_picture(first, picture, f"true: {manifest.short_name(image['wnid'])}")
+    for panel, row in zip(panels, rows, strict=False):
         predicted = stored.iloc[row]
         name = manifest.short_name(predicted["wnid"])
         draw_picture(
@@ -221,7 +228,7 @@ def leading_classes(
 
 
 def best_worst_and_drawn(
-    split: Split, method: str, rule: Rule, ious: pd.Series, seed: int, count: int = 6
+    split: Split, method: str, rule: Rule, ious: pd.Series, seed: int, count: int = 4
 ) -> Figure | None:
     """Pictures under the map of their true class: those with the best box, the worst, and others
     drawn at random.
@@ -241,7 +248,7 @@ def best_worst_and_drawn(
         f"drawn, seed {seed}": known.sample(min(count, len(known)), random_state=seed).index,
     }
     images = split.images.set_index("image", drop=False)
-    figure, axes = grid(len(chosen), count, side=1.5)
+    figure, axes = grid(len(chosen), count, side=2.3)
     for panels, (title, names) in zip(axes, chosen.items(), strict=True):
         _draw_row(panels, title, split, method, rule, images.loc[names])
     return figure
