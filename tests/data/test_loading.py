@@ -28,7 +28,7 @@ from camloc.data.loading import (
     training_batches,
 )
 from camloc.data.manifest import Manifest
-from camloc.report import figures
+from camloc.data.pictures import read_picture
 
 
 def noise(width, height, seed=0):
@@ -83,7 +83,7 @@ def test_cmyk_of_adobe_gets_its_true_colours(tmp_path):
     image.save(tmp_path / "a.JPEG", quality=95)
     assert b"Adobe" in (tmp_path / "a.JPEG").read_bytes()
     picture = decode(tmp_path / "a.JPEG", 64)
-    shown = figures.read_picture(tmp_path / "a.JPEG")
+    shown = read_picture(tmp_path / "a.JPEG")
     true = [(0, 255, 255), (255, 0, 255), (255, 255, 0), (127, 127, 127)]
     for i, colour in enumerate(true):
         assert picture[:, 32, 16 * i + 8].tolist() == pytest.approx(colour, abs=3)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from camloc.core.errors import UserError
-from camloc.data.masks import BACKGROUND, IGNORED, OBJECT, read_mask, read_parts
+from camloc.data.masks import BACKGROUND, IGNORED, OBJECT, listed, read_mask, read_masks, read_parts
 
 
 def read(path, **options) -> list[list[int]]:
@@ -70,4 +70,15 @@ def test_what_cannot_be_read_unchanged_is_refused_by_name(tmp_path, name):
 def test_parts_of_the_labelled_object_alone(tmp_path):
     """The second object (32) covers part of the first (16)."""
     Image.fromarray(np.array([[0, 17, 18, 33]], np.uint8)).save(tmp_path / "a.png")
-    assert read_parts(tmp_path / "a.png").tolist() == [[0, 1, 2, 0]]
+    assert read_parts(tmp_path, "a.png").tolist() == [[0, 1, 2, 0]]
+
+
+def test_masks_of_one_image_that_differ_in_size_are_refused(tmp_path):
+    for name, width in (("a", 3), ("b", 4)):
+        Image.new("L", (width, 2), 1).save(tmp_path / f"{name}.png")
+    with pytest.raises(UserError, match=r"b\.png is 4×2 pixels and another of its image 3×2"):
+        read_masks(tmp_path, listed(["a.png", "b.png"]))
+
+
+def test_image_without_masks_lists_none():
+    assert listed([]) is None

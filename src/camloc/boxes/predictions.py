@@ -13,7 +13,7 @@ from camloc.boxes.geometry import CORNERS
 from camloc.boxes.heuristic import five_predictions
 from camloc.boxes.rule import Rule
 from camloc.data.manifest import Manifest
-from camloc.data.masks import read_mask, read_parts
+from camloc.data.masks import read_masks, read_parts
 from camloc.maps import store
 
 KEPT_MASKS = 1024  # of a split, in memory: each is read for every row's coverage and curves
@@ -46,10 +46,10 @@ class Split:
     def masks(self) -> dict[str, Callable[[], NDArray[np.uint8]]]:
         """What reads the mask, with its parts if it tells any, of each image that has one."""
         manifest = self.manifest
-        read = lru_cache(KEPT_MASKS)(read_parts if manifest.masks_have_parts else read_mask)
+        read = lru_cache(KEPT_MASKS)(read_parts if manifest.masks_have_parts else read_masks)
         masks = self.images.dropna(subset="mask")
         return {
-            image: partial(read, manifest.root / mask)
+            image: partial(read, manifest.root, mask)
             for image, mask in zip(masks["image"], masks["mask"], strict=True)
         }
 

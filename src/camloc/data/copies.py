@@ -35,7 +35,7 @@ def make(study: Study, loading: Loading) -> int:
     manifest, folder = Manifest.load(study.manifest), _folder(study, loading)
     paths = manifest.images["path"].tolist()
     skip = loading.unreadable == "skip"
-    copy = partial(_copy, manifest.root, folder, side=loading.resize, skip=skip)
+    copy = partial(_copy, manifest, folder, side=loading.resize, skip=skip)
     return sum(in_threads(copy, paths, unit="copy"))
 
 
@@ -61,12 +61,13 @@ def _folder(study: Study, loading: Loading) -> Path:
     return study.folder / "copies" / f"{saved_digest(study.manifest)[:12]}-{loading.resize}"
 
 
-def _copy(root: Path, folder: Path, path: str, *, side: int, skip: bool) -> bool:
+def _copy(manifest: Manifest, folder: Path, path: str, *, side: int, skip: bool) -> bool:
     target = folder / path
     if target.is_file():
         return True
     try:
-        picture = Image.fromarray(decode(root / path, side).movedim(0, -1).numpy())
+        square = decode(manifest.root / path, side, read=manifest.read)
+        picture = Image.fromarray(square.movedim(0, -1).numpy())
     except UserError:
         if skip:
             return False

@@ -26,6 +26,7 @@ from camloc.data.ten_crop import places
 
 IMAGENET = Preprocessing()
 UNLABELLED = -1
+Reader = Callable[[Path], NDArray[np.uint8]]
 PREFETCH = 4  # batches that each decoding process works ahead
 
 
@@ -52,6 +53,7 @@ class Pictures(Dataset):
         memory_gb: float = 0.0,
         skip: bool = False,
         interpolation: str = "bilinear",
+        read: Reader = read_picture,
     ) -> None:
         self.root = root
         self.names = np.array([os.fsencode(path) for path in images["path"]], dtype=np.bytes_)
@@ -60,6 +62,7 @@ class Pictures(Dataset):
         self.transform = transform
         self.skip = skip
         self.interpolation = interpolation
+        self.read = read
         self.broken = torch.zeros(len(self.names), dtype=torch.bool).share_memory_()
         self.kept: Tensor | None = None
         if 3 * side * side * len(self.names) <= memory_gb * 2**30:
@@ -99,7 +102,7 @@ class Pictures(Dataset):
     def _read(self, i: int) -> Tensor | None:
         """The picture, or None where it cannot be read and is to be skipped."""
         try:
-            return decode(self.path(i), self.side, self.interpolation)
+            return decode(self.path(i), self.side, self.interpolation, self.read)
         except UserError:
             self.broken[i] = True
             if not self.skip:
@@ -241,13 +244,15 @@ class TrainingBatches(Batches):
             yield step
 
 
-def decode(path: str | Path, side: int, interpolation: str = "bilinear") -> Tensor:
+def decode(
+    path: str | Path, side: int, interpolation: str = "bilinear", read: Reader = read_picture
+) -> Tensor:
     """A picture as uint8 (3, side, side), channels last, warped to a square as the paper does.
 
     Raises:
         UserError: the file is missing, truncated or not an image.
     """
-    return warp(read_picture(path), side, interpolation)
+    return warp(read(path), side, interpolation)
 
 
 def warp(picture: NDArray[np.uint8], side: int, interpolation: str = "bilinear") -> Tensor:
@@ -318,6 +323,7 @@ def training_batches(
         memory_gb=machine.memory_gb,
         skip=loading.unreadable == "skip",
         interpolation=interpolation,
+        read=manifest.read,
     )
     return TrainingBatches(pictures, keys, machine.workers)
 
@@ -378,7 +384,7 @@ def _in_order(
     **options: Any,
 ) -> Batches:
     images = share.of(manifest.split(split), batch)
-    pictures = Pictures(manifest.root, images, manifest.wnids, side, **options)
+    pictures = Pictures(manifest.root, images, manifest.wnids, side, **options, read=manifest.read)
     keys = [range(i, min(i + batch, len(images))) for i in range(0, len(images), batch)]
     return Batches(pictures, keys, machine.workers)
 

@@ -4,7 +4,7 @@ A folder of Parquet tables and one JSON file:
 
 - `images.parquet`: one row per image: `image` (id), `path` (relative to the root), `split`
   (train, val or test), `wnid` (its label; null where withheld), `width`, `height` (pixels),
-  `mask` (path of its mask or null)
+  `mask` (its masks as `camloc.data.masks.listed` has them, or null)
 - `boxes.parquet`: one row per box: `image`, `wnid`, `xmin`, `ymin`, `xmax`, `ymax` (inclusive
   pixels), in the order of the images table
 - `dataset.json`: source, root (relative to the manifest's parent folder where it lies in it),
@@ -19,16 +19,18 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from camloc.core.errors import UserError, refuse, refusing
 from camloc.core.files import read_text, replacing
+from camloc.data.pictures import read_photo, read_picture
 
 SPLITS = ("train", "val", "test")
 IMAGE_COLUMNS = ["image", "path", "split", "wnid", "width", "height", "mask"]
@@ -55,6 +57,16 @@ class Manifest:
     def wnids(self) -> list[str]:
         """The classes in the order of the networks' outputs."""
         return sorted(self.classes)
+
+    @property
+    def read(self) -> Callable[[Path], NDArray[np.uint8]]:
+        """What reads a picture's file, RGB (height, width, 3): of images of one's own as a person
+        sees them, of published data as it is stored, since boxes are drawn on that."""
+        return read_photo if self.source == "folder" else read_picture
+
+    def picture(self, path: str) -> NDArray[np.uint8]:
+        """The picture of a path of the images table."""
+        return self.read(self.root / path)
 
     @property
     def masks_have_parts(self) -> bool:

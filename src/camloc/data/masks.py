@@ -1,14 +1,53 @@
-"""The one reader of masks: where the object is, where nobody says, and where its parts are."""
+"""The one reader of masks: where the object is, where nobody says, and where its parts are.
 
+An image may have several masks, of which each has one object, and masks of what counts for neither
+object nor background, as wsolevaluation has them of OpenImages. A manifest lists them as text
+(`listed`), a path a line.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from camloc.core.errors import refusing
+from camloc.core.errors import UserError, refusing
 from camloc.data.pictures import opened
 
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255
+_IGNORE = "ignore:"  # before the path of a mask of what is to be ignored
+
+
+def listed(masks: Sequence[str], ignored: Sequence[str] = ()) -> str | None:
+    """The masks of an image as a manifest lists them, None where there are none."""
+    return "\n".join([*masks, *(f"{_IGNORE}{path}" for path in ignored)]) or None
+
+
+def paths_of(masks: str) -> list[str]:
+    """The paths in what `listed` gave."""
+    return [line.removeprefix(_IGNORE) for line in masks.split("\n")]
+
+
+def read_masks(root: Path, masks: str) -> NDArray[np.uint8]:
+    """What `listed` gave, as one mask (height, width): an object is wherever any mask has one, and
+    what is to be ignored counts where there is none.
+
+    Raises:
+        UserError: as `read_mask`, or two are of different sizes.
+    """
+    found: NDArray[np.uint8] | None = None
+    for line in sorted(masks.split("\n"), key=lambda line: line.startswith(_IGNORE)):
+        path = root / line.removeprefix(_IGNORE)
+        own = read_mask(path)
+        found = np.zeros_like(own) if found is None else found
+        if own.shape != found.shape:
+            raise UserError(
+                f"mask {path} is {own.shape[1]}×{own.shape[0]} pixels and another of its image "
+                f"{found.shape[1]}×{found.shape[0]}; save them alike"
+            )
+        value = IGNORED if line.startswith(_IGNORE) else OBJECT
+        found[(own == OBJECT) & (found == BACKGROUND)] = value
+    return found
 
 
 def read_mask(path: Path, ignore: int | None = None) -> NDArray[np.uint8]:
@@ -32,7 +71,7 @@ def read_mask(path: Path, ignore: int | None = None) -> NDArray[np.uint8]:
     return mask
 
 
-def read_parts(path: Path) -> NDArray[np.uint8]:
+def read_parts(root: Path, mask: str) -> NDArray[np.uint8]:
     """The mask of an image of `shapes`: 0 beside the labelled object, on it the number of the part
     from 1. The file holds 16 times the number of the object, the labelled one's being 1, plus the
     part's.
@@ -40,8 +79,8 @@ def read_parts(path: Path) -> NDArray[np.uint8]:
     Raises:
         UserError: the file is missing or no image.
     """
-    mask = _channels(path)[0][:, :, 0]
-    return np.where(mask // 16 == 1, mask % 16, 0).astype(np.uint8)
+    values = _channels(root / mask)[0][:, :, 0]
+    return np.where(values // 16 == 1, values % 16, 0).astype(np.uint8)
 
 
 def _channels(path: Path) -> tuple[NDArray, NDArray[np.bool_]]:

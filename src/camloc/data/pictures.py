@@ -1,7 +1,8 @@
-"""The one reader of pictures, for networks, figures and the explorer.
+"""The readers of pictures, for networks, figures and the explorer alike.
 
 Pixels are taken as they are stored, because the boxes and masks of ILSVRC, CUB-200-2011 and Tiny
-ImageNet are drawn on those: EXIF turns nothing. What is no 8-bit RGB becomes it:
+ImageNet are drawn on those: EXIF turns nothing. Photographs of one's own are taken as a person sees
+them (`read_photo`; `Manifest.read` is the one of a data set). What is no 8-bit RGB becomes it:
 
 - 16-bit grey: its upper 8 bits, as Pillow itself reads 16-bit colours
 - a palette: its colours; grey and black and white: three equal channels
@@ -75,6 +76,8 @@ def read_photo(path: str | Path | BinaryIO, name: str = "") -> NDArray[np.uint8]
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I"):
             return _grey(upright)
+        if not upright.has_transparency_data:
+            return np.array(upright.convert("RGB"))
         seen = upright.convert("RGBA")
         white = Image.new("RGBA", seen.size, "white")
         return np.array(Image.alpha_composite(white, seen).convert("RGB"))
@@ -99,6 +102,13 @@ class Examined(NamedTuple):
     width: int
     height: int
     defects: tuple[str, ...] = ()
+
+
+def is_turned(path: Path) -> tuple[bool, bool]:
+    """Whether EXIF turns or mirrors an image file, and whether it lays it on its side."""
+    with opened(path) as image:
+        way = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return way in range(2, 9), way in range(5, 9)
 
 
 def examine(path: Path) -> Examined:

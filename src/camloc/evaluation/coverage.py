@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from camloc.boxes.paper import upsample
 from camloc.boxes.predictions import Split
+from camloc.data.masks import BACKGROUND, IGNORED
 
 OF_OBJECT = ["object_cover", "object_cover_equal"]
 OF_PARTS = ["part_cover", "part_cover_equal", "top_part_energy"]
@@ -72,7 +73,8 @@ def cover(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> tuple[floa
 
     Args:
         low: map (h, w).
-        mask: (height, width), 0 beside the object, on it the number of the part from 1.
+        mask: (height, width), 0 beside the object, on it the number of the part from 1; what is
+            `IGNORED` counts as beside it.
         threshold: share of the maximum, 0 to 1.
 
     Returns:
@@ -81,6 +83,7 @@ def cover(low: NDArray, mask: NDArray[np.uint8], threshold: float) -> tuple[floa
         on the object, above zero, the share on the part that has most. 0 where the map has no
         positive value.
     """
+    mask = np.where(mask == IGNORED, BACKGROUND, mask)
     full = upsample(low, mask.shape[1], mask.shape[0])
     above = full > max(threshold * full.max(), 0)
     highest = np.zeros(full.size, dtype=bool)

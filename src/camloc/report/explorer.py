@@ -18,7 +18,6 @@ from camloc.core.params import Params
 from camloc.core.paths import Study
 from camloc.core.rows import Row
 from camloc.data.manifest import BOX_COLUMNS, Manifest
-from camloc.data.pictures import read_picture
 from camloc.maps import store
 
 BUDGET = 4_000_000  # bytes of pictures and maps, so that the page stays under 5 MB
@@ -82,7 +81,7 @@ def affordable_pictures(
     pictures: dict[str, str] = {}
     left = BUDGET
     for image, path in zip(drawn["image"][:IMAGES], drawn["path"], strict=False):
-        picture = _picture(manifest.root / path)
+        picture = _picture(manifest.picture(path))
         left -= each + len(picture)
         if left < 0:
             break
@@ -104,9 +103,9 @@ def _image(image: pd.Series, picture: str, boxes: pd.DataFrame, number: dict) ->
     }
 
 
-def _picture(path: Path) -> str:
-    """The picture as JPEG, at most `SIDE` pixels a side, as a data URI."""
-    picture = Image.fromarray(read_picture(path))
+def _picture(pixels: NDArray[np.uint8]) -> str:
+    """A picture as JPEG, at most `SIDE` pixels a side, as a data URI."""
+    picture = Image.fromarray(pixels)
     picture.thumbnail((SIDE, SIDE))  # a side of less than a pixel becomes one
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)

@@ -27,7 +27,6 @@ from camloc.core.files import replacing_file
 from camloc.core.paths import Study
 from camloc.core.rows import Row
 from camloc.data.manifest import Manifest
-from camloc.data.pictures import read_picture
 from camloc.maps import store
 
 TRUE, PREDICTED = "#ffffff", "#d55e00"  # told apart without colour, too: dashed and solid
@@ -180,7 +179,7 @@ def draw_localization(
 ) -> None:
     """A picture under its map of a class, with the map's box, the ground-truth boxes of the class
     and their best IoU."""
-    picture = read_picture(manifest.root / image["path"])
+    picture = manifest.picture(image["path"])
     true = manifest.boxes_of(image["image"], wnid)
     title = manifest.short_name(wnid)
     if len(true):
@@ -214,7 +213,7 @@ def leading_classes(
     rows = np.flatnonzero(stored["image"] == image["image"])[:count]
     maps = store.read_maps(folder, method)
     flat = maps.reshape(-1, *maps.shape[2:])
-    picture = read_picture(manifest.root / image["path"])
+    picture = manifest.picture(image["path"])
     figure, axes = grid(-(-(1 + len(rows)) // 3), 3, side=WIDE, aspect=aspect_of(picture))
     first, *panels = axes.flat
     draw_picture(first, picture, f"true: {manifest.short_name(image['wnid'])}")
@@ -276,7 +275,7 @@ def several_classes(split: Split, method: str, rule: Rule, count: int) -> Figure
     place = places(predictions)
     figure, axes = grid(len(images), 1 + int(held[images["image"]].map(len).max()))
     for panels, (_, image) in zip(axes, images.iterrows(), strict=True):
-        draw_picture(panels[0], read_picture(split.manifest.root / image["path"]))
+        draw_picture(panels[0], split.manifest.picture(image["path"]))
         for panel, wnid in zip(panels[1:], held[image["image"]], strict=False):
             if (i := place.get((image["image"], wnid))) is not None:
                 box = predictions.loc[i, CORNERS].to_numpy(dtype=int)

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import ExifTags, Image
 
 from camloc.core.errors import UserError
+from camloc.data.loading import decode
 from camloc.data.manifest import BOX_COLUMNS
+from camloc.data.masks import read_masks
 from camloc.data.sources.folder import read
 from clone import SHARED
 from made import jpeg
@@ -157,9 +160,8 @@ def test_lines_of_a_table_are_counted_and_empty_ones_passed_over(tmp_path):
         ("val/localization.txt", "c.jpg,1,2,3", r"expected a box of four numbers or a mask"),
         ("val/localization.txt", "c.jpg,1,2,3,x", r"expected whole numbers xmin ymin xmax ymax"),
         ("val/localization.txt", "c.jpg,60,2,70,9", r"has boxes outside their image"),
-        ("val/localization.txt", "c.jpg,m.png\nc.jpg,n.png", r"val/images/c has a mask already"),
         ("val/localization.txt", "c.jpg,m.png,", r"lacks masks: val/m\.png"),
-        ("val/localization.txt", "c.jpg,m.png,i.png", r"expected a box of four numbers or a mask"),
+        ("val/localization.txt", "c.jpg,m.png,i.png", r"lacks masks: val/m\.png, val/i\.png"),
         ("images.csv", "path,split,label\n,val,n01", r"csv:2: lacks a path or a label"),
         ("classes.txt", "n02 a\nn01 b", r"classes\.txt:2: class n01 comes after n02"),
         ("images.csv", "path,label\na.jpg,n01", r"images\.csv lacks the columns.* split"),
@@ -182,13 +184,51 @@ def test_class_without_a_training_image_is_refused_where_there_are_others(tmp_pa
         read(tmp_path)
 
 
-def test_image_that_exif_turns_is_refused(tmp_path):
+def turned(path: Path, way: int) -> None:
+    """A picture stored with its left half black, 50×40, that EXIF turns."""
+    exif, picture = Image.Exif(), np.zeros((40, 50, 3), np.uint8)
+    exif[ExifTags.Base.Orientation] = way
+    picture[:, 25:] = 255
+    Image.fromarray(picture).save(path, exif=exif)
+
+
+def test_image_that_exif_turns_is_taken_as_a_person_sees_it(tmp_path):
     class_folders(tmp_path)
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    Image.new("RGB", (50, 40)).save(tmp_path / "val" / "n01" / "d.jpg", exif=exif)
-    with pytest.raises(UserError, match=r"holds images that EXIF turns: val/n01/d\.jpg"):
-        read(tmp_path)
+    turned(tmp_path / "val/n02/c.jpg", 6)  # to the right: black above, 40×50
+    turned(tmp_path / "val/n01/d.jpg", 3)  # around: black on the right, 50×40
+    manifest = read(tmp_path)
+    images = manifest.images.set_index("image")
+    assert images.loc["val/n02/c", ["width", "height"]].tolist() == [40, 50]
+    assert images.loc["val/n01/d", ["width", "height"]].tolist() == [50, 40]
+    boxes = manifest.boxes[["xmax", "ymax"]].to_numpy().tolist()
+    assert boxes == [[30, 39], [39, 9]]  # the second cut at a width of 40
+    square = decode(manifest.root / "val/n02/c.jpg", 10, read=manifest.read)
+    assert square[0, 0].max() < 20 and square[0, -1].min() > 235
+    assert manifest.picture("val/n01/d.jpg")[:, -1].max() < 20
+
+
+def test_told_size_of_an_image_is_that_of_what_a_person_sees(tmp_path):
+    metadata(tmp_path)
+    turned(tmp_path / "val/images/c.jpg", 6)
+    put(tmp_path / "classes.txt", CLASSES)
+    with pytest.raises(UserError, match=r"told to be of 50 × 40 .* of 40 × 50, as EXIF turns it"):
+        read(tmp_path, classes=tmp_path / "classes.txt")
+
+
+def test_image_may_have_several_masks_and_some_of_what_counts_for_nothing(tmp_path):
+    metadata(tmp_path)
+    lines = "c.jpg,m/1.png,m/i.png\nc.jpg,m/2.png,m/i.png\nd.jpg,m/1.png,\n"
+    put(tmp_path / "val/localization.txt", lines)
+    (tmp_path / "val" / "m").mkdir()
+    for name, lit in (("1", [0, 1]), ("2", [1, 2]), ("i", [2, 3])):
+        mask = np.zeros((1, 5), np.uint8)
+        mask[0, lit] = 255
+        Image.fromarray(mask).save(tmp_path / "val" / "m" / f"{name}.png")
+    put(tmp_path / "classes.txt", CLASSES)
+    manifest = read(tmp_path, splits={"val": Path("val")}, classes=tmp_path / "classes.txt")
+    told = manifest.images.set_index("image")["mask"]
+    assert read_masks(manifest.root, told["val/images/c"]).tolist() == [[1, 1, 1, 255, 0]]
+    assert read_masks(manifest.root, told["val/images/d"]).tolist() == [[1, 1, 0, 0, 0]]
 
 
 def test_folder_of_nothing_is_refused_with_the_layouts(tmp_path):

@@ -1,33 +1,34 @@
 """Images of one's own, in whichever of these layouts they lie.
 
 - `images.csv`, one row per box or, of an image without boxes, one: `path` and `split`, `label`, and
-  where there are any `xmin`, `ymin`, `xmax`, `ymax` and `mask`
+  where there are any `xmin`, `ymin`, `xmax`, `ymax`, `mask` and `ignore`
 - per split a folder with the metadata of wsolevaluation (Choe et al. 2020): `image_ids.txt`,
   `class_labels.txt` (`id,label`), where wanted `image_sizes.txt` (`id,width,height`), and images in
   `images` or beside
 - per split a folder with a folder of images of each class
 
 The latter two may have `localization.txt`, a line for each box (`id,xmin,ymin,xmax,ymax`) or for
-the mask of an image (`id,mask`; its path from the split's folder). Several masks of an image and
-masks of what is to be ignored, as wsolevaluation has them of OpenImages, are refused. Boxes are
-inclusive pixels of the image file; what leaves the image is cut. Labels are a class's label, number
-(from 0) or name in a file of classes; without one they stand for themselves, numbers in their
-order. An image's id is its path without its end.
+a mask of an image (`id,mask` or `id,mask,ignore`: one object, and what counts for nothing; paths
+from the split's folder). Pictures are taken as a person sees them, turned as EXIF says; boxes, in
+inclusive pixels, and masks are of that, and what leaves the image is cut. Labels are a class's
+label, number (from 0) or name in a file of classes; without one they stand for themselves, numbers
+in their order. An image's id is its path without its end.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import ExifTags
+from numpy.typing import NDArray
 
 from camloc.core.errors import UserError, near_matches, refuse, refusing
 from camloc.core.threads import in_threads
+from camloc.data import masks
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Manifest
-from camloc.data.pictures import opened
+from camloc.data.pictures import is_turned
 from camloc.data.sources.reading import (
     clipped,
     entries,
@@ -51,8 +52,8 @@ LAYOUT = (
 @dataclass
 class _Listed:
     """What a layout lists: of each image, by its id, `path` (from the folder), `split`, `label`,
-    `place` (where that is said), `mask` and `size` (as it is told, None where it is not); and of
-    each box the id and the corners."""
+    `place` (where that is said), `masks` and `ignored`, and `size` (as it is told, None where it is
+    not); and of each box the id and the corners."""
 
     images: dict[str, dict] = field(default_factory=dict)
     boxes: list[list] = field(default_factory=list)
@@ -62,12 +63,12 @@ class _Listed:
         if image in self.images:
             raise UserError(f"{place}: {path} is listed already; keep one of its lines")
         told = {"path": path, "split": split, "label": label, "place": place}
-        self.images[image] = {"image": image, "mask": None, "size": None} | told
+        self.images[image] = {"image": image, "masks": {}, "ignored": {}, "size": None} | told
 
-    def mask(self, image: str, path: str, place: str) -> None:
-        if self.images[image]["mask"] not in (None, path):
-            raise UserError(f"{place}: {image} has a mask already; put them into one")
-        self.images[image]["mask"] = path
+    def mask(self, image: str, mask: str, ignored: str) -> None:
+        for key, path in (("masks", mask), ("ignored", ignored)):
+            if path:
+                self.images[image][key][path] = None  # each once
 
 
 def read(
@@ -83,8 +84,8 @@ def read(
 
     Raises:
         UserError: a file or folder of the layout is missing, a line is malformed, a label is none
-            of the classes, an image is missing, broken or turned by EXIF, or of another size than
-            is told; a box has no pixel in its image.
+            of the classes, an image is missing, broken or of another size than is told; a box has
+            no pixel in its image.
     """
     require([folder], LAYOUT)
     known, listed = _classes(classes), _Listed()
@@ -101,11 +102,14 @@ def read(
         table["label"] = table["label"].str.zfill(table["label"].str.len().max())
     table["wnid"] = [_class_of(*row, known) for row in table[["label", "place"]].to_numpy()]
     names = known or {label: label for label in sorted(table["wnid"].unique())}
-    table[["width", "height"]], defects = examined(folder, table["path"])
-    _check_upright(folder, table["path"])
-    lacking = [mask for mask in table["mask"].dropna() if not (folder / mask).is_file()]
-    refuse(folder, lacking, "lacks masks", "put them there or take out their names")
+    sizes, defects = examined(folder, table["path"])
+    table["turned"], on_side = _turned(folder, table["path"])
+    table[["width", "height"]] = np.where(on_side[:, None], sizes[:, ::-1], sizes)
     _check_sizes(table)
+    table["mask"] = [masks.listed(*row) for row in table[["masks", "ignored"]].to_numpy()]
+    named = [path for mask in table["mask"].dropna() for path in masks.paths_of(mask)]
+    lacking = [path for path in dict.fromkeys(named) if not (folder / path).is_file()]
+    refuse(folder, lacking, "lacks masks", "put them there or take out their names")
     boxes = pd.DataFrame(listed.boxes, columns=["image", *CORNERS])
     boxes = boxes.merge(table[["image", "wnid", "width", "height"]], on="image")
     corners = boxes[CORNERS].to_numpy(dtype=np.int64)
@@ -168,8 +172,7 @@ def _read_table(listed: _Listed, path: Path) -> None:
             listed.add(row["path"], row["split"], row["label"], place)
         elif any(listed.images[image][key] != row[key] for key in ("path", "split", "label")):
             raise UserError(f"{place}: {row['path']} has another split or label above; keep one")
-        if row.get("mask"):
-            listed.mask(image, row["mask"], place)
+        listed.mask(image, row.get("mask", ""), row.get("ignore", ""))
         corners = [row.get(name, "") for name in CORNERS]
         if any(corners):
             listed.boxes.append([image, *whole_numbers(place, corners)])
@@ -186,7 +189,8 @@ def _read_split(listed: _Listed, folder: Path, place: Path, split: str) -> None:
         inner = "images" if (own / "images").is_dir() else ""
         _read_metadata(listed, folder, place, inner, split)
     else:
-        of_masks = {rest.strip().split("/")[0] for _, (_, rest) in places if "," not in rest}
+        masked = (rest.split(",") for _, (_, rest) in places if rest.count(",") < 2)
+        of_masks = {path.strip().split("/")[0] for paths in masked for path in paths}
         inner, names = "", [entry.name for entry in entries(own) if entry.is_dir()]
         folders = [name for name in names if name not in of_masks]
         for name, images in zip(folders, pictures_in([own / n for n in folders]), strict=True):
@@ -220,8 +224,9 @@ def _read_places(listed: _Listed, lines: Iterable, base: Path, place: Path) -> N
         parts = rest.split(",")
         if len(parts) == 4:
             listed.boxes.append([row["image"], *whole_numbers(where, parts)])
-        elif len(parts) == 1:
-            listed.mask(row["image"], (place / parts[0].strip()).as_posix(), where)
+        elif len(parts) <= 2:
+            paths = [(place / part.strip()).as_posix() if part.strip() else "" for part in parts]
+            listed.mask(row["image"], *paths, *[""][: 2 - len(paths)])
         else:
             raise UserError(f"{where}: expected a box of four numbers or a mask, not {rest!r}")
 
@@ -234,24 +239,19 @@ def _id(path: str) -> str:
     return PurePosixPath(path).with_suffix("").as_posix()
 
 
-def _check_upright(folder: Path, paths: Iterable[str]) -> None:
-    """Refuse pictures that a person sees turned: whose way their boxes are drawn, nothing says."""
-
-    def turned(path: str) -> bool:
-        with opened(folder / path) as image:  # which `examined` found to be one
-            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-
-    paths = list(paths)
-    found = in_threads(turned, paths, unit="image")
-    bad = [path for path, is_turned in zip(paths, found, strict=True) if is_turned]
-    refuse(folder, bad, "holds images that EXIF turns", "save them upright, as their boxes are")
+def _turned(folder: Path, paths: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which images EXIF turns or mirrors, and which of them it lays on their side."""
+    found = in_threads(lambda path: is_turned(folder / path), list(paths), unit="image")
+    turned, on_side = np.array(found, dtype=bool).reshape(-1, 2).T
+    return turned, on_side
 
 
 def _check_sizes(table: pd.DataFrame) -> None:
     for row in table.dropna(subset="size").to_dict("records"):
         where, told = row["size"]
         if told != (real := f"{row['width']} × {row['height']}"):
+            as_seen = ", as EXIF turns it" if row["turned"] else ""
             raise UserError(
-                f"{where}: {row['path']} is told to be of {told} pixels and is of {real}; its "
-                "boxes would lie elsewhere: give the file that they are of"
+                f"{where}: {row['path']} is told to be of {told} pixels and is of {real}{as_seen}; "
+                "its boxes would lie elsewhere: give the file that they are of"
             )
