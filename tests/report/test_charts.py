@@ -73,7 +73,7 @@ def test_every_measured_comparison_has_its_effect_and_the_range_it_is_claimed_in
     less = Comparison((("a", "x"), ("b", "x")), -inf, 0, what="less")
     effects = [Effect(less, estimate([-4.0, -2.0]), True), Effect(less, NOTHING, True)]
     panel = charts.claims([Verdict(Claim(5, "claims", "", [less]), effects)]).axes[0]
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["5. less"]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["5. less: a − b"]
     assert panel.get_lines()[0].get_xdata()[0] == -3
     (claimed,) = panel.patches
     assert claimed.get_x() + claimed.get_width() == 0

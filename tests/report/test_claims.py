@@ -1,11 +1,13 @@
 """Verdicts on made errors whose answer is known."""
 
+import typing
 from math import inf
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from camloc.core.params import Model, Original, PaperNetwork
 from camloc.core.rows import BASELINES, HEURISTICS, Row
 from camloc.evaluation.estimates import NOTHING, Estimate
 from camloc.report import claims, paper
@@ -192,3 +194,38 @@ def test_nothing_measured_has_nothing_to_settle():
 def test_headline_counts_what_holds_after_correction_for_all_claims():
     text = claims.headline(found(rows(googlenet_gap=0.3)))
     assert text.startswith("Of 11 claims ") and "One training" not in text
+
+
+def test_networks_that_stand_for_the_papers_give_verdicts_on_the_claims_between_these():
+    places = {"uncut": "googlenet", "gap": "googlenet-gap", "gmp": "googlenet-gmp"}
+    networks = {
+        "uncut": Original(stands_for="googlenet"),
+        "gap": Model(backbone="uncut", cut="a", stands_for="googlenet-gap"),
+        "gmp": Model(backbone="uncut", cut="a", stands_for="googlenet-gmp"),
+    }
+    paper_rows = rows(googlenet_gap=0.2, googlenet_gmp=0.2, googlenet=0.5, googlenet_control=0.5)
+    own = {name: paper_rows[place] for name, place in places.items()}
+    own |= {name: paper_rows[name] for name in ("centre-box", "whole-image")}
+    own["backprop-uncut"] = paper_rows["backprop-googlenet"]
+    placed = claims.stand_ins(networks)
+    found = claims.verdicts(own, {name: row_of(name) for name in own}, placed)
+    words = {verdict.claim.number: verdict.word for verdict in found}
+    assert [n for n, word in words.items() if word == claims.NOT_MEASURED] == [3, 6, 10, 11]
+    assert words[1] == words[7] == words[9] == HOLDS and words[5] != HOLDS
+    compared = {
+        row for v in found for e in v.effects for row in claims.rows_of(e.comparison.difference)
+    }
+    assert compared == {"uncut", "gap", "gmp", "backprop-uncut", "centre-box", "whole-image"} | {
+        "heuristics-gap"
+    }
+
+
+def test_networks_that_can_be_stood_for_are_those_of_the_claims():
+    compared = {
+        row_of(row).network.removesuffix("-control")
+        for claim in CLAIMS
+        for comparison in claim.comparisons
+        for row in claims.rows_of(comparison.difference)
+        if row not in BASELINES
+    }
+    assert compared == set(typing.get_args(PaperNetwork))

@@ -122,4 +122,4 @@ def test_evaluation_of_a_poor_study_says_what_is_missing(pictures, tmp_path, cap
     given = EvaluateParameters(network="googlenet-gap", **SECTIONS).model_dump(mode="json")
     shown = run_notebook("04_evaluate", tmp_path, given, capsys)
     assert said in shown
-    assert shown.count("No figure here: googlenet-gap has no maps of test") == 2
+    assert shown.count("No figure here: googlenet-gap has no maps of test") == 3
