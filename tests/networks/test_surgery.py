@@ -366,3 +366,28 @@ def test_networks_with_cams_are_those_that_end_in_global_pooling():
     assert files.with_cams(whole, about(None)) is None
     uncut = files.with_cams(whole, about(None, gap="inception5b"))
     assert isinstance(uncut, surgery.CamNetwork) and not uncut.training
+
+
+def whole_of_others(path, names=str, classes=5):
+    """A CAM network's weights in a file, its layers called as `names` says."""
+    network = surgery.build("alexnet", "features.11", [16], num_classes=classes, width=0.25)
+    torch.save({names(key): value for key, value in network.state_dict().items()}, path)
+    return network
+
+
+@pytest.mark.parametrize("names", [str, lambda key: f"net.{key.replace('classifier', 'fc')}"])
+def test_whole_network_of_others_is_loaded_whatever_its_layers_are_called(tmp_path, names):
+    theirs = whole_of_others(tmp_path / "a.pth", names)
+    ours = surgery.build("alexnet", "features.11", [16], num_classes=5, width=0.25)
+    backbones.load_whole(ours, tmp_path / "a.pth")
+    x = torch.rand(1, 3, 64, 64)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+
+
+def test_whole_network_of_other_classes_is_refused_with_the_shapes(tmp_path):
+    whole_of_others(tmp_path / "a.pth", classes=6)
+    ours = surgery.build("alexnet", "features.11", [16], num_classes=5, width=0.25)
+    with pytest.raises(UserError, match=r"a\.pth does not fit .*classifier\.weight.*\[6, 4\]"):
+        backbones.load_whole(ours, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"none\.pth is missing"):
+        backbones.load_whole(ours, tmp_path / "none.pth")

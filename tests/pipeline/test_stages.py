@@ -8,6 +8,7 @@ import signal
 
 import pandas as pd
 import pytest
+import torch
 
 from camloc.core import params
 from camloc.core.errors import Stopped, UserError
@@ -99,6 +100,19 @@ def test_heads_on_one_frozen_cut_cost_one_pass_of_its_body(study, tmp_path, monk
         changed = {key for key in cut if not cut[key].equal(trained[key])}
         assert changed == {"convs.0.weight", "convs.0.bias", "classifier.weight", "classifier.bias"}
     assert len(passes) == 1
+
+
+def test_network_of_others_is_taken_whole_and_stays_where_nothing_is_trained(study, tmp_path):
+    shutil.copytree(study.folder, tmp_path / "study")
+    own = Study(tmp_path / "study")
+    torch.save(state_of(study.weights("googlenet-gap")), tmp_path / "theirs.pth")
+    theirs = {"weights": tmp_path / "theirs.pth"}
+    surgery.run(own, SurgeryParameters.of(SMOKE, "googlenet-gap").model_copy(update=theirs))
+    given = TrainParameters.of(SMOKE, "googlenet-gap")
+    untrained = given.training.model_copy(update={"epochs": 0})
+    train.run(own, given.model_copy(update={"training": untrained}))
+    wanted, found = (state_of(one.weights("googlenet-gap")) for one in (study, own))
+    assert all(found[key].equal(wanted[key]) for key in wanted)
 
 
 def test_frozen_whole_network_trains_its_last_layer_alone(study, tmp_path):

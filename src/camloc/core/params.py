@@ -313,8 +313,10 @@ class Surgery(Section):
 
 class Model(Surgery):
     """A network made by surgery; `training` overrides keys of the section `finetune`, `seed` the
-    study's, `stands_for` as for `Original`."""
+    study's, `stands_for` as for `Original`. `weights` is a file of the whole network, as others
+    trained it."""
 
+    weights: Place | None = None
     seed: Seed | None = None
     stands_for: PaperNetwork | None = None
     training: Overrides = Overrides()

@@ -130,6 +130,26 @@ def whole(
     return network
 
 
+def load_whole(network: nn.Module, path: Path) -> None:
+    """Give a network the weights of a file of all of it, in which layers may be called otherwise:
+    where names differ, tensors of the same shapes in the same order are taken for the same.
+
+    Raises:
+        UserError: the file is missing, damaged or of another network.
+    """
+    if not path.is_file():
+        raise UserError(f"weights file {path} is missing; give a file that is there")
+    state, wanted = read_state(path), network.state_dict()
+    shapes = [[value.shape for value in tensors.values()] for tensors in (state, wanted)]
+    if state.keys() != wanted.keys() and shapes[0] == shapes[1]:
+        state = dict(zip(wanted, state.values(), strict=True))
+    with refusing(
+        f"weights file {path} does not fit the network",
+        "give one of this backbone, cut, convolutions and classes",
+    ):
+        load_state(network, state)
+
+
 def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
     """Give a network the tensors of a file.
 

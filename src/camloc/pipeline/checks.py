@@ -82,6 +82,9 @@ class _Checks:
         """Its surgery on the original, and that its maps fit on the pictures."""
         fields = model.model_dump(include=Surgery.model_fields.keys() - {"backbone"})
         fields |= {"backbone": original.backbone or model.backbone, "width": original.width}
+        if model.weights is not None:
+            with self.of(f"models.{name}.weights"):
+                _existing(model.weights, "file")
         with self.of(f"models.{name}.cut"):
             with refusing(f"{name} cannot be built", "give convolutions that fit"):
                 network = surgery.build(**fields, num_classes=2, weights=network)

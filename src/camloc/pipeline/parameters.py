@@ -23,6 +23,7 @@ from camloc.core.params import (
     Original,
     Overrides,
     Params,
+    Place,
     Section,
     Seed,
     Side,
@@ -84,6 +85,7 @@ class SurgeryParameters(StageParameters):
     network: str
     seed: Seed
     seeds: int = 1
+    weights: Place | None = None
     declaration: Surgery
 
     def of_run(self, run: int) -> Self:
@@ -93,7 +95,8 @@ class SurgeryParameters(StageParameters):
     def _of_network(cls, params: Params, network: str) -> dict:
         model = params.network(network)
         fields = model.model_dump(include=set(Surgery.model_fields))
-        return {"network": network, "seed": params.seed_of(network), "declaration": fields}
+        own = {"network": network, "seed": params.seed_of(network), "weights": model.weights}
+        return own | {"declaration": fields}
 
 
 class TrainParameters(StageParameters):

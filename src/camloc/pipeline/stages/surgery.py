@@ -2,8 +2,8 @@
 
 import torch
 
-from camloc.core.paths import Study
-from camloc.networks import files, surgery
+from camloc.core.paths import Study, repository_root
+from camloc.networks import backbones, files, surgery
 from camloc.pipeline import runs
 from camloc.pipeline.parameters import SurgeryParameters
 
@@ -37,4 +37,6 @@ def work(study: Study, given: SurgeryParameters) -> None:
         num_classes=len(about["wnids"]),
         weights=original,
     )
+    if given.weights is not None:
+        backbones.load_whole(network, repository_root() / given.weights)
     files.save(network, study.surgery(given.network), about | {"surgery": fields})
