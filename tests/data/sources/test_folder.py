@@ -11,6 +11,7 @@ from camloc.core.errors import UserError
 from camloc.data.loading import decode
 from camloc.data.manifest import BOX_COLUMNS
 from camloc.data.masks import read_masks
+from camloc.data.sources import ilsvrc
 from camloc.data.sources.folder import read
 from clone import SHARED
 from made import jpeg
@@ -244,3 +245,31 @@ def test_photographs_and_boxes_of_wsolevaluation_are_read():
     told = pd.read_csv(folder / "localization.txt", header=None)
     assert len(manifest.images) == 22 and len(manifest.boxes) == len(told)
     assert manifest.boxes[BOX_COLUMNS[2:]].to_numpy().tolist() == told.iloc[:, 1:].values.tolist()
+
+
+@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="no ../shared/data/ilsvrc-val-originals")
+def test_photographs_through_kaggles_layout_are_the_same_data(tmp_path):
+    """Labels, sizes and boxes are all that errors depend on beside the pictures."""
+    folder = SHARED / "data" / "ilsvrc-val-originals"
+    classes = SHARED / "data" / "ilsvrc-val-1000" / "wnids.txt"
+    own = read(folder, splits={"val": Path()}, classes=classes)
+    put(tmp_path / ilsvrc.SYNSETS, classes.read_text())
+    lines = ["ImageId,PredictionString"]
+    for _, image in own.images.iterrows():
+        name = Path(image["path"]).name
+        (tmp_path / ilsvrc.DATA / "val").mkdir(parents=True, exist_ok=True)
+        (tmp_path / ilsvrc.DATA / "val" / name).symlink_to(folder / image["path"])
+        boxes = own.boxes_of(image["image"]).tolist()
+        words = [" ".join(map(str, [image["wnid"], *box])) for box in boxes]
+        lines.append(f"{Path(name).stem},{' '.join(words)}")
+    put(tmp_path / ilsvrc.SOLUTION, "\n".join(lines) + "\n")
+    kaggle = ilsvrc.read(tmp_path, with_train=False)
+    assert kaggle.classes.keys() == own.classes.keys()
+    for name in ("images", "boxes"):
+        tables = [getattr(manifest, name).copy() for manifest in (kaggle, own)]
+        for table in tables:
+            table["image"] = table["image"].str.rpartition("/")[2]
+        a, b = (table.drop(columns="path", errors="ignore") for table in tables)
+        assert a.sort_values([*a]).to_numpy().tolist() == b.sort_values([*b]).to_numpy().tolist()
+    for path, other in zip(*(sorted(m.images["path"]) for m in (kaggle, own)), strict=True):
+        assert (kaggle.picture(path) == own.picture(other)).all(), path
