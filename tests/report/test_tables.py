@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from small import measured, results
 
+from camloc.core.params import Model, Original
 from camloc.core.rows import Row
 from camloc.evaluation.error_types import CORRECT, MISLOCALIZED, OVERSIZED, PART
 from camloc.report import claims, formatting, paper, tables
@@ -54,6 +55,15 @@ def test_rows_that_were_not_run_show_a_dash(study):
 def test_rows_stand_in_the_papers_order_and_the_studys_own_behind_them(study):
     assert tables.table_1(study).index.tolist() == [*paper.TABLE_1, "googlenet-4a"]
     assert tables.table_2(study).index.tolist() == [*paper.TABLE_2, "googlenet-4a"]
+
+
+def test_networks_that_stand_for_the_papers_have_its_figures_beside_theirs(study):
+    own = {"mine": {"cls_err_top1": wrong(0.5), "loc_err_top1": wrong(0.5)}}
+    networks = {"mine": Model(backbone="a", cut="b", stands_for=GAP), "a": Original()}
+    found = results(own, networks=networks)
+    assert tables.table_1(found).index.tolist() == ["mine"]
+    assert tables.table_1(found).loc["mine", "top-1 paper"] == 35.0
+    assert found.headline.endswith("In the paper's claims mine stands for GoogLeNet-GAP.")
 
 
 def test_table_2_has_the_gt_known_error_of_every_row_and_its_interval(study):

@@ -143,7 +143,18 @@ class Results:
         return (
             f"On {studied}, {paper.TITLES.get(best, best)} localizes best of {len(found)} rows: "
             f"{percent:.1f} % top-1 localization error (95 % CI {low:.1f} to {high:.1f}{trained})."
+            + self._told_stand_ins
         )
+
+    @property
+    def _told_stand_ins(self) -> str:
+        """Which networks stand for the paper's, as a further sentence."""
+        told = [
+            f"{name} stands for {paper.TITLES[place]}"
+            for place, name in self.stand_ins.items()
+            if name in self.networks
+        ]
+        return f" In the paper's claims {', '.join(told)}." if told else ""
 
 
 def figure_of(values: pd.DataFrame) -> list[float]:

@@ -268,9 +268,12 @@ def _bounds(effect: Effect) -> str:
 
 
 def _beside(results: Results, stated: dict, measures: list[str]) -> pd.DataFrame:
-    """The paper's rows in its order, then the study's own that have the first of the measures; the
-    other way round where the study has none of the paper's."""
-    errors = results.errors()
+    """The paper's rows in its order, or those that stand for them, then the study's own that have
+    the first of the measures; the other way round where the study has none of the paper's."""
+    errors, placed = results.errors(), results.stand_ins
+    if placed:
+        stated = {placed[row]: figures for row, figures in stated.items() if row in placed}
+        stated = {row: figures for row, figures in stated.items() if row in errors.index}
     measured = errors.index[errors[measures[0], "percent"].notna()]
     own = measured.difference(stated, sort=False)
     errors = errors.reindex([*own, *stated] if len(own) == len(measured) else [*stated, *own])
