@@ -88,4 +88,4 @@ cost: setup ## measure how many hours a study takes on this machine: STUDY=name
 
 clean: ## remove what the pipeline wrote; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html look notebooks plots figures summary.md)
-	rm -rf $(addprefix data/,fingerprints manifest truth pictures copies copies.json networks predictions evaluation smoke stage_seconds)
+	rm -rf $(addprefix data/,fingerprints manifest truth pictures copies copies.json body-maps networks predictions evaluation smoke stage_seconds)

@@ -232,6 +232,13 @@ def test_image_may_have_several_masks_and_some_of_what_counts_for_nothing(tmp_pa
     assert read_masks(manifest.root, told["val/images/d"]).tolist() == [[1, 1, 0, 0, 0]]
 
 
+def test_classes_that_differ_in_case_alone_are_refused(tmp_path):
+    class_folders(tmp_path)
+    jpeg(tmp_path / "val/N01/e.jpg")
+    with pytest.raises(UserError, match=r"holds classes of one name: N01 and n01"):
+        read(tmp_path)
+
+
 def test_folder_of_nothing_is_refused_with_the_layouts(tmp_path):
     with pytest.raises(UserError, match=r"holds no images; .* with a folder of each class"):
         read(tmp_path)

@@ -102,6 +102,7 @@ def read(
         table["label"] = table["label"].str.zfill(table["label"].str.len().max())
     table["wnid"] = [_class_of(*row, known) for row in table[["label", "place"]].to_numpy()]
     names = known or {label: label for label in sorted(table["wnid"].unique())}
+    _check_case(folder, names)
     sizes, defects = examined(folder, table["path"])
     table["turned"], on_side = _turned(folder, table["path"])
     table[["width", "height"]] = np.where(on_side[:, None], sizes[:, ::-1], sizes)
@@ -244,6 +245,15 @@ def _turned(folder: Path, paths: Sequence[str]) -> tuple[NDArray[np.bool_], NDAr
     found = in_threads(lambda path: is_turned(folder / path), list(paths), unit="image")
     turned, on_side = np.array(found, dtype=bool).reshape(-1, 2).T
     return turned, on_side
+
+
+def _check_case(folder: Path, labels: Iterable[str]) -> None:
+    """Refuse classes that differ in upper and lower case alone: on other systems they are one."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault(label.casefold(), []).append(label)
+    bad = [" and ".join(group) for group in alike.values() if len(group) > 1]
+    refuse(folder, bad, "holds classes of one name", "rename them, or put their images together")
 
 
 def _check_sizes(table: pd.DataFrame) -> None:
