@@ -122,8 +122,6 @@ def units(picture: NDArray, features: Tensor, adds: Tensor, total: Tensor, name:
         title = f"unit {unit} adds {adds[unit]:+.2f}"
         draw_picture(panel, picture, title, features[unit].numpy())
     draw_picture(last, picture, f"all {len(adds):,} units: {name}", total.numpy())
-    for panel in axes.flat:
-        panel.title.set_fontsize(11)
     return figure
 
 
@@ -149,8 +147,7 @@ def from_map_to_box(
         f"5. its box, IoU {iou:.2f}",
     ]
     for panel, title in zip(axes.flat, titles, strict=True):
-        panel.imshow(picture, alpha=1.0)
-        panel.set_title(title, fontsize=11)
+        draw_picture(panel, picture, title)
     ends = (-0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5, -0.5)
     _, as_stored, upsampled, above, parts_of, boxed = axes.flat
     as_stored.imshow(low, cmap=MAP_COLOURS, extent=ends, interpolation="nearest")

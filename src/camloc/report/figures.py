@@ -161,7 +161,8 @@ def draw_picture(
         # Below zero a map speaks against the class: shown as nothing.
         full = np.clip(full, 0, None) / max(float(full.max()), 1e-12)
         panel.imshow(full, cmap=MAP_COLOURS, alpha=0.25 + 0.5 * full, vmin=0, vmax=1)
-    panel.set_title(title, fontsize=8, parse_math=False)  # a class may be called $x$
+    wide = panel.figure.get_figwidth() / panel.get_gridspec().ncols > 2
+    panel.set_title(title, fontsize=11 if wide else 8, parse_math=False)  # it may be called $x$
 
 
 def draw_boxes(panel: Axes, boxes: NDArray, colour: str, dashed: bool = False) -> None:
