@@ -130,6 +130,14 @@ def test_frozen_whole_network_trains_its_last_layer_alone(study, tmp_path):
     }
 
 
+def test_frozen_network_that_pools_its_classes_own_maps_is_refused(study, tmp_path):
+    shutil.copytree(study.folder, tmp_path / "study")
+    squeezenet = params.Original(backbone="squeezenet1_0", gap="classifier.2")
+    given = frozen("googlenet").model_copy(update={"original": squeezenet})
+    with pytest.raises(UserError, match=r"no linear layer after its pooling"):
+        train.run(Study(tmp_path / "study"), given)
+
+
 def test_training_stopped_in_an_epoch_goes_on_to_the_same_weights(study, tmp_path, monkeypatch):
     """With GoogLeNet's dropout and batch norms, three batches of eight an epoch, by SIGTERM."""
     other, step, calls = Study(tmp_path), loop.Step.__call__, []

@@ -116,10 +116,10 @@ def training_maps(
     """
     kept = KeptMaps(parts, "train")
     uncropped = loading.model_copy(update={"resize": loading.size})
-    batch, parts = training.batch, training.accumulate
-    return TrainingBatches(
-        kept, TrainingViews(len(kept), batch, uncropped, seed, share, parts), workers=0
+    views = TrainingViews(
+        len(kept), training.batch, uncropped, seed, share, parts=training.accumulate
     )
+    return TrainingBatches(kept, views, workers=0)
 
 
 def val_maps(parts: Sequence[Path], batch: int, share: Share = ALONE) -> Batches:

@@ -96,6 +96,11 @@ def _train(
     checkpoint = Checkpoint(study.checkpoint(given.network), made_by, machine.checkpoint_minutes)
     options = {"share": share}
     if recipe.freeze == "body":
+        if not isinstance(backbones.last_layer(network), nn.Linear):
+            raise UserError(
+                f"params.yaml: {given.network} has freeze: body, and no linear layer after its "
+                "pooling that could be trained; train it whole"
+            )
         seen = files.with_cams(network, about)
         parts = _body_maps(study, given, seen, about, manifest)
         batches = training_maps(parts, given.loading, recipe, given.seed, **options)
