@@ -129,7 +129,7 @@ def test_python_of_a_page_runs(page):
 def test_readme_is_short_and_says_what_made_its_figures():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150
-    assert "reports/published/demo-8/about.json: machines, commits" in text
+    assert "reports/published/tiny-imagenet-20/about.json: machines, commits" in text
 
 
 def test_make_help_lists_every_target_for_people():
