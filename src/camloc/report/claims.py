@@ -436,8 +436,8 @@ def headline(found: list[Verdict]) -> str:
     undecided = words.count(ONE_TRAINING)
     if undecided:
         told += (
-            f" One training of each network is no verdict on {undecided} of them; docs/protocols.md "
-            "has those of the demo's eight."
+            f" One training of each network is no verdict on {undecided} of them; docs/protocols.md"
+            " has those of the demo's eight."
         )
     return told
 
