@@ -1,13 +1,16 @@
 """The command `camloc`: the pipeline's steps, one by one."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from camloc.core.errors import UserError, printable
+from camloc.core.errors import UserError, printable, reason
+
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a full disk, or one for reading alone
 
 # For checks that notebooks do not ask for, jsonschema would build grammars of web addresses and
 # durations: longer than all else that a stage loads to run its notebook. Without these it does not.
@@ -25,6 +28,14 @@ def main(argv: list[str] | None = None) -> int:
         lines = [printable(line) for line in str(error).split("\n")]
         print("camloc:", "\n".join(lines), file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        print(f"camloc: {reason(error)}: make room there, and run again", file=sys.stderr)
+        return UserError.exit_code
+    except KeyboardInterrupt:
+        print("camloc: stopped", file=sys.stderr)
+        return 130  # 128 + SIGINT, as shells tell it
     return 0
 
 
@@ -34,7 +45,10 @@ def _stage_of_dvc(options: argparse.Namespace) -> AbstractContextManager:
     if not own or "DVC_STAGE" not in os.environ:
         return nullcontext()
     from camloc.core.paths import repository_root
+    from camloc.core.signals import end_with
     from camloc.pipeline.schedule import told
+
+    end_with(os.getppid())
 
     # A path goes before the colon where DVC was started in another folder.
     return told(os.environ["DVC_STAGE"].rpartition(":")[2], repository_root(), _params())
@@ -169,10 +183,15 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from camloc.core.paths import repository_root
+    from camloc.core.files import remove_abandoned
+    from camloc.core.paths import FOLDER, repository_root
     from camloc.pipeline import fingerprints
+    from camloc.pipeline.restore import restore
 
     params, root = _params(), repository_root()
+    remove_abandoned(root / FOLDER, *(root / FOLDER).glob("*/"), root / "reports")
+    if back := restore(root):
+        print(f"brought back from the cache: {', '.join(back)}")
     if changed := fingerprints.changed(root, params):
         # What a check looks at, networks and data, decides the stages before these, too.
         if {name.partition("/")[0] for name in changed} - {"evaluate", "report", "render"}:
@@ -184,6 +203,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _copies(options: argparse.Namespace) -> None:
+    from camloc.core.files import write_text
     from camloc.core.paths import FOLDER, Study
 
     study, loading, count = Study.at(FOLDER), _params().loading, 0
@@ -191,7 +211,7 @@ def _copies(options: argparse.Namespace) -> None:
         from camloc.data.copies import make
 
         count = make(study, loading)
-    study.copies.write_text(f"{count}\n", encoding="utf-8")
+    write_text(study.copies, f"{count}\n")
 
 
 def _run(options: argparse.Namespace) -> None:

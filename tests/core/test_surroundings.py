@@ -1,5 +1,6 @@
 """What stops DVC is said in one line with its cure, before it runs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -47,6 +48,21 @@ def keys_checked(capsys) -> tuple[int, str]:
 
 def test_study_that_dvc_can_run_is_silent(repository, capsys):
     assert keys_checked(capsys) == (0, "")
+
+
+@pytest.mark.parametrize("cut", ["", '{"read": {"/a": [{"pi'])
+def test_list_of_files_in_use_that_a_kill_cut_is_removed(repository, capsys, cut):
+    listed = repository / ".dvc" / "tmp" / "rwlock"
+    listed.write_text(cut)
+    assert keys_checked(capsys) == (0, "")
+    assert not listed.exists()
+
+
+def test_list_of_files_in_use_stays_where_it_is_whole(repository, capsys):
+    listed = repository / ".dvc" / "tmp" / "rwlock"
+    listed.write_text('{"read": {"/a": [{"pid": 1, "cmd": "dvc"}]}, "write": {}}')
+    assert keys_checked(capsys) == (0, "")
+    assert json.loads(listed.read_text())["read"]["/a"]
 
 
 def test_folder_without_git_is_told_to_make_a_repository(repository, capsys):

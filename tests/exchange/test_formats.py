@@ -352,15 +352,27 @@ def test_folder_of_the_json_is_looked_for_before_anything_is_read(files, capsys)
 
 
 def test_scores_are_printed_even_if_they_cannot_be_written(files, capsys, monkeypatch):
-    def full(*args, **options):
+    def full(path, text, **options):
+        path.write_bytes(text.encode()[:9])
         raise OSError(28, "No space left on device")
 
-    folder = files()
+    folder = files(out_json="earlier scores")
     monkeypatch.setattr(Path, "write_text", full)
     assert score(folder) == {"code": 2}
+    assert (folder / "out.json").read_bytes() == b"earlier scores"
+    assert not list(folder.glob("out.json.*"))
     told = capsys.readouterr()
     assert "cls_err_top1        33.33 %" in told.out
     assert "out.json cannot be written ([Errno 28] No space left on device)" in told.err
+
+
+def test_scores_go_through_a_link_and_leave_it(files):
+    folder = files()
+    (folder / "kept.json").write_text("earlier scores")
+    (folder / "out.json").symlink_to(folder / "kept.json")
+    assert score(folder)["images"] == 3
+    assert json.loads((folder / "kept.json").read_text())["images"] == 3
+    assert (folder / "out.json").is_symlink()
 
 
 @pytest.mark.parametrize(

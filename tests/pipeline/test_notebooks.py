@@ -1,13 +1,18 @@
 """The committed notebooks: outputs, alt text, and that nbval notices a change."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
+from camloc import cli
+from camloc.pipeline.notebooks import _stopping_kernels
 from clone import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -72,3 +77,39 @@ def test_nbval_notices_an_output_that_has_changed(tmp_path):
 
 def test_notebook_holds_no_bars_that_only_a_running_kernel_could_draw(notebook):
     assert "widgets" not in notebook.metadata
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_kernel_that_starts_after_the_stop_is_stopped_too(number):
+    with _stopping_kernels() as asked:
+        os.kill(os.getpid(), number)
+        kernel = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        assert kernel.wait(30) == -signal.SIGTERM
+    assert asked.is_set()
+
+
+def test_full_disk_is_told_in_one_line(monkeypatch, capsys):
+    def full(options):
+        raise OSError(28, "No space left on device", "reports/index.html")
+
+    monkeypatch.setattr(cli, "_render", full)
+    assert cli.main(["render"]) == 2
+    assert capsys.readouterr().err == (
+        "camloc: [Errno 28] No space left on device: 'reports/index.html': make room there, "
+        "and run again\n"
+    )
+
+
+def test_other_errors_of_the_system_are_not_taken_for_a_full_disk(monkeypatch):
+    monkeypatch.setattr(cli, "_render", lambda options: Path("none").read_text())
+    with pytest.raises(FileNotFoundError):
+        cli.main(["render"])
+
+
+def test_ctrl_c_is_told_in_one_line(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_check", interrupted)
+    assert cli.main(["check"]) == 130
+    assert capsys.readouterr().err == "camloc: stopped\n"

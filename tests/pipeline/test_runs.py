@@ -63,7 +63,9 @@ def test_fewer_seeds_leave_no_more_than_asked_for(study):
     assert list(made(study)) == ["run-1"]
 
 
-@pytest.mark.parametrize("change", ["parameters", "weights", "a file that is gone"])
+@pytest.mark.parametrize(
+    "change", ["parameters", "weights", "a file that is gone", "a file that is damaged"]
+)
 def test_run_is_done_again_when_what_made_it_changes(study, change):
     do(study, 2)
     before = made(study)
@@ -71,6 +73,8 @@ def test_run_is_done_again_when_what_made_it_changes(study, change):
         study.of_run(2).weights("googlenet").write_text("others")
     if change == "a file that is gone":
         (study.of_run(2).predictions("googlenet") / "made").unlink()
+    if change == "a file that is damaged":
+        (study.of_run(2).predictions("googlenet") / "made").write_text("else")
     do(study, 2, **({"top": 3} if change == "parameters" else {}))
     again = {run for run, time in made(study).items() if before.get(run) != time}
     assert again == ({"run-1", "run-2"} if change == "parameters" else {"run-2"})

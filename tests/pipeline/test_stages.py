@@ -222,7 +222,7 @@ def test_failing_maps_stage_leaves_the_earlier_predictions(study):
     finally:
         picture.write_bytes(whole)
     assert earlier.read_bytes() == before
-    assert not list(study.predictions("googlenet-gap").parent.glob("*.new"))
+    assert not list(study.predictions("googlenet-gap").parent.glob("*-new"))
 
 
 def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monkeypatch):

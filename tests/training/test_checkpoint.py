@@ -215,7 +215,7 @@ def test_full_disk_keeps_the_earlier_checkpoint_and_the_training(
     monkeypatch.setattr(module.torch, "save", full)
     made = train(Checkpoint(path, {}))
     assert path.read_bytes() == earlier
-    assert not list(tmp_path.glob("*.new"))
+    assert not list(tmp_path.glob("*-new"))
     told = capsys.readouterr().out
     assert "epoch 3, step 0 could not be written" in told and "No space left" in told
     assert_same(made, train())

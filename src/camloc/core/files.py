@@ -1,10 +1,15 @@
 """Files that are whole under their names, and text as people's programs write it."""
 
 import codecs
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
 
 from camloc.core.errors import UserError, reason
 
@@ -34,7 +39,7 @@ def read_text(path: Path, errors: str = "strict") -> str:
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A new empty folder that takes `folder`'s place if the block ends without an error."""
-    new, old = (folder.with_name(folder.name + suffix) for suffix in (".new", ".old"))
+    new, old = (_beside(folder, kind) for kind in ("new", "old"))
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
@@ -53,7 +58,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 @contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
     """A name to write a file under; it takes `path`'s place if the block ends without an error."""
-    new = path.with_name(path.name + ".new")
+    new = _beside(path, "new")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield new
@@ -61,3 +66,41 @@ def replacing_file(path: Path) -> Iterator[Path]:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, which takes its name when it is whole."""
+    with replacing_file(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """This process's own name for what is not yet `path`, or no longer."""
+    return path.with_name(f"{path.name}.{os.getpid()}.camloc-{kind}")
+
+
+def remove_abandoned(*folders: Path) -> None:
+    """Remove what processes that are gone, killed, were writing in these folders."""
+    for path in (path for folder in folders if folder.is_dir() for path in folder.iterdir()):
+        found = re.fullmatch(r".+\.(\d{1,9})\.camloc-(new|old)", path.name)
+        if found and not psutil.pid_exists(int(found[1])):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block with the same lock file, which is empty.
+
+    The system gives the lock back when its holder ends, however that comes about.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        print(f"waiting for another process that does the same ({lock})", flush=True)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()

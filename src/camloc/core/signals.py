@@ -1,9 +1,13 @@
 """Being asked to stop: by a scheduler, a spot machine that goes, or a person."""
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psutil
 
 
 @contextmanager
@@ -22,3 +26,17 @@ def on_signals(call: Callable[[], object], *more: signal.Signals) -> Iterator[No
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def end_with(pid: int) -> None:
+    """Let SIGTERM come to this process once process `pid` is gone, which then cannot pass it on:
+    killed, it would leave this one at work beside what is started in its place."""
+
+    def watch() -> None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,14 +1,17 @@
 """What DVC needs of git and of its own configuration: said in one line, with the cure."""
 
+import json
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from dvc.config import Config
 from dvc.dirs import global_config_dir, system_config_dir
+from dvc.lock import make_lock
 from dvc.repo import Repo
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
 
 from camloc.core.errors import UserError, reason, refusing
 
@@ -39,6 +42,18 @@ def check(root: Path) -> None:
         with refusing(f"DVC cannot keep results in {cache}", another):
             cache.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=cache).close()
+        _mend_lock(Path(repo.tmp_dir))
+
+
+def _mend_lock(folder: Path) -> None:
+    """Remove DVC's list of files in use where a kill left it cut: DVC writes it in place, and one
+    that it cannot read stops every later run."""
+    path = folder / RWLOCK_FILE
+    with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder)), suppress(FileNotFoundError):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            path.unlink()
 
 
 def check_remote(root: Path) -> None:

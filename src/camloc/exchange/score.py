@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from camloc.boxes.geometry import CORNERS, best_iou
 from camloc.boxes.paper import boxes_from_maps, check_maps
 from camloc.core.errors import UserError, reason, refuse, refusing
+from camloc.core.files import write_text
 from camloc.core.progress import progress
 from camloc.data.masks import OBJECT, read_mask
 from camloc.evaluation import wsol
@@ -156,8 +157,13 @@ def check_target(target: Path) -> None:
         raise UserError(f"{target} cannot be written: there is no folder {folder}; make it first")
     if target.is_dir():
         raise UserError(f"{target} is a folder; name a file to write the scores to")
-    if not os.access(target if target.exists() else folder, os.W_OK):
+    if not os.access(target if _is_written_through(target) else folder, os.W_OK):
         raise UserError(f"{target} cannot be written: permission denied; name another file")
+
+
+def _is_written_through(target: Path) -> bool:
+    """Whether it is a link, such as /dev/stdout, or a pipe, whose place no file may take."""
+    return target.is_symlink() or (target.exists() and not target.is_file())
 
 
 def write_scores(scores: dict, target: Path) -> None:
@@ -166,8 +172,12 @@ def write_scores(scores: dict, target: Path) -> None:
     Raises:
         UserError: the file cannot be written, such as on a full disk.
     """
+    text = json.dumps(scores, indent=2) + "\n"
     try:
-        target.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        if _is_written_through(target):
+            target.write_text(text, encoding="utf-8")
+        else:
+            write_text(target, text)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({reason(error)})") from None
 

@@ -93,8 +93,10 @@ def of_notebook(notebook: str) -> Stage:
 def changed(root: Path, params: Params) -> list[str]:
     """The stages whose fingerprint is no longer what was written, and those that are new or gone.
 
+    A damaged one counts as changed.
+
     Raises:
-        UserError: a fingerprint is damaged, or was written by a newer version of camloc.
+        UserError: a fingerprint was written by a newer version of camloc.
     """
     folder, now = root / FINGERPRINTS, dict(fingerprints(root, params))
     before = {
@@ -114,10 +116,12 @@ def write(root: Path, params: Params) -> None:
             path.write_text(text + "\n", encoding="utf-8")
 
 
-def _read(path: Path) -> dict:
-    with refusing(f"{path} is damaged", "delete it"):
+def _read(path: Path) -> dict | None:
+    try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        written = content["format"]
+        written = int(content["format"])
+    except (ValueError, TypeError, KeyError):
+        return None
     if written > FORMAT:
         raise UserError(
             f"{path} was written by a newer version of camloc (format {written}, this one knows "

@@ -26,7 +26,7 @@ from torch import distributed as dist
 from camloc.core import params
 from camloc.core.errors import Stopped, UserError
 from camloc.core.paths import FOLDER, Study, repository_root
-from camloc.core.signals import on_signals
+from camloc.core.signals import end_with, on_signals
 from camloc.pipeline.parameters import (
     MapsParameters,
     StageParameters,
@@ -35,6 +35,7 @@ from camloc.pipeline.parameters import (
 )
 
 RENDEZVOUS = "CAMLOC_RENDEZVOUS"  # host:port of the first of several machines
+STARTER = "CAMLOC_STARTER"  # the process that started torchrun, where that is on this machine
 
 
 def devices_here(device: str, devices: int | str) -> int:
@@ -155,6 +156,8 @@ def _run(command: list[str], errors: Path, asked: threading.Event, threads: int)
     # Seconds that torchrun leaves to its processes; saving a large network may take more than 30.
     environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "120"} | os.environ
     environment["OMP_NUM_THREADS"] = str(threads)
+    if command[0] != "srun":
+        environment[STARTER] = str(os.getpid())
     with (
         errors.open("w") as stderr,
         subprocess.Popen(
@@ -176,6 +179,8 @@ def main() -> None:
     what.add_argument("--network", help="a name among the originals or models of params.yaml")
     what.add_argument("--task", type=json.loads, help="what `run` was given, as JSON")
     options = parser.parse_args()
+    if STARTER in os.environ:
+        end_with(int(os.environ[STARTER]))
     # Not imported above, since every stage imports this module.
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 

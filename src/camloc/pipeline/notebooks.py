@@ -2,22 +2,23 @@
 
 import os
 import pprint
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
 import psutil
-from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator, papermill_translators
+from traitlets.config import Config
 
-from camloc.core.errors import Stopped, UserError, near_matches
+from camloc.core.errors import Stopped, UserError, near_matches, reason
 from camloc.core.params import Params
 from camloc.core.paths import EXECUTED, FOLDER, repository_root
 from camloc.core.signals import on_signals
@@ -76,11 +77,10 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
 def _execute(source: Path, target: Path, values: dict, root: Path, params: Params) -> None:
     partial = target.with_suffix(".failed.ipynb")
     about = provenance(root) | {"threads": threads_of(params), "portable": params.portable}
-    asked = threading.Event()
     try:
         with (
-            _own_settings(threads_of(params), params.portable),
-            on_signals(lambda: (asked.set(), _stop_kernels()), signal.SIGINT),
+            _own_settings(threads_of(params), params.portable) as folder,
+            _stopping_kernels() as asked,
         ):
             notebook = papermill.execute_notebook(
                 str(source),
@@ -93,20 +93,23 @@ def _execute(source: Path, target: Path, values: dict, root: Path, params: Param
                 stdout_file=sys.stdout,  # a line an epoch
                 # Its log has nothing for people: that it uses TCP, that it was asked to end.
                 extra_arguments=["--log-level=CRITICAL"],
+                config=_connection(folder),
             )
     except PapermillExecutionError as error:
         refusals = {kind.__name__: kind for kind in (UserError, Stopped)}
         if error.ename in refusals:
             partial.unlink()
             raise refusals[error.ename](error.evalue) from None
+        if error.ename == "OSError" and (found := re.match(r"\[Errno (\d+)\]", error.evalue)):
+            raise OSError(int(found[1]), error.evalue) from error
         raise
-    except DeadKernelError:
+    except RuntimeError as error:  # what a kernel's death is told by, also at its start
         partial.unlink(missing_ok=True)
         if asked.is_set():
             raise Stopped(f"{source.stem} was stopped; it had nothing to keep") from None
         raise UserError(
-            f"the process of {source.stem} died (killed, often for want of memory: smaller batches "
-            "and fewer machine.workers in params.yaml need less); run again to go on"
+            f"the process of {source.stem} died ({reason(error)}), often for want of memory: "
+            "smaller batches and fewer machine.workers in params.yaml need less; run again to go on"
         ) from None
     seconds, memory = children_cost()
     cost = {"processor_seconds": round(seconds, 1), "peak_memory_mib": round(memory)}
@@ -115,10 +118,21 @@ def _execute(source: Path, target: Path, values: dict, root: Path, params: Param
     partial.replace(target)
 
 
+def _connection(folder: str) -> Config:
+    """Kernels are reached by sockets that are files: a TCP port is chosen before it is taken, and
+    two kernels that start together may choose the same one."""
+    longest = 80  # of a folder, since a system allows a socket's path about 100 characters
+    if os.name != "posix" or len(folder) > longest:
+        return Config()
+    file = str(Path(folder) / "kernel.json")  # the sockets lie beside it
+    return Config(KernelManager={"transport": "ipc", "connection_file": file})
+
+
 @contextmanager
-def _own_settings(threads: int, portable: bool) -> Iterator[None]:
+def _own_settings(threads: int, portable: bool) -> Iterator[str]:
     """The environment of a kernel: the study's threads and instructions, and nothing that a user
-    set up for their own notebooks (kernels, IPython's profile and start-up files)."""
+    set up for their own notebooks (kernels, IPython's profile and start-up files); gives a folder
+    of its own."""
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONSTARTUP"):
         os.environ.pop(variable, None)
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -128,10 +142,30 @@ def _own_settings(threads: int, portable: bool) -> Iterator[None]:
     os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
     with TemporaryDirectory(prefix="camloc-") as folder:
         os.environ["IPYTHONDIR"] = folder
-        yield
+        yield folder
 
 
-def _stop_kernels() -> None:
-    """Pass SIGTERM on: kernels are in sessions of their own, which a terminal does not reach."""
-    for child in psutil.Process().children():
-        child.terminate()
+@contextmanager
+def _stopping_kernels() -> Iterator[threading.Event]:
+    """Pass SIGTERM and Ctrl-C on as SIGTERM, also to a kernel that starts only later: kernels are
+    in sessions of their own, which a terminal does not reach. The event tells that one came."""
+    asked, over = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        stopped = set()
+        while not over.wait(0.1):
+            for child in set(psutil.Process().children()) - stopped:
+                stopped.add(child)
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()
+
+    def ask() -> None:
+        if not asked.is_set():
+            asked.set()
+            threading.Thread(target=stop, daemon=True).start()
+
+    with on_signals(ask, signal.SIGINT):
+        try:
+            yield asked
+        finally:
+            over.set()

@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from camloc.core.errors import UserError, refusing
-from camloc.core.files import read_text, replacing, replacing_file
+from camloc.core.files import read_text, replacing, write_text
 from camloc.core.params import Params
 from camloc.core.paths import ABOUT, FOLDER, Study
 from camloc.core.rows import Row
@@ -59,9 +59,7 @@ def publish(root: Path, params: Params) -> Path:
         table = outcomes(Study(root / FOLDER), params)
         table.to_parquet(new / "outcomes.parquet", index=False, compression="zstd")
     for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
-        text = with_quotes(page.read_text(encoding="utf-8"), root)
-        with replacing_file(page) as written:
-            written.write_text(text, encoding="utf-8")
+        write_text(page, with_quotes(page.read_text(encoding="utf-8"), root))
     return folder
 
 

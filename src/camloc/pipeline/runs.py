@@ -15,8 +15,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from camloc.core.errors import Stopped, UserError
+from camloc.core.files import locked, remove_abandoned, write_text
 from camloc.core.paths import Study, repository_root
-from camloc.core.signals import on_signals
+from camloc.core.signals import end_with, on_signals
 from camloc.pipeline import fingerprints
 from camloc.pipeline.parameters import StageParameters
 
@@ -53,11 +54,26 @@ def each(
         UserError: what the first run met, where none came to an end.
         Stopped: SIGTERM came.
     """
+    stage = work.__module__.rpartition(".")[2]
+    with locked(study.folder / "locks" / f"{stage}-{given.network}"):
+        return _each(work, study, given, left, goes_on_from, reads)
+
+
+def _each(
+    work: Work,
+    study: Study,
+    given: StageParameters,
+    left: Callable[[Study], Path],
+    goes_on_from: Callable[[Study], Sequence[Path]],
+    reads: Sequence[Path],
+) -> list[Study]:
     wanted = [study.of_run(run) for run in range(1, given.seeds + 1)]
     sources = {one.run: goes_on_from(one) for one in wanted}
     ready = [one for one in wanted if all(path.exists() for path in sources[one.run])]
     ready = ready or wanted[:1]  # whose work says what is missing
-    _forget_others(left(study).parent, [left(one) for one in ready])
+    folders = [left(one) for one in ready]
+    remove_abandoned(folders[0].parent, *folders)
+    _forget_others(folders[0].parent, folders)
     tasks, keys = {}, {}
     for one in ready:
         own = given.of_run(one.run)
@@ -69,7 +85,7 @@ def each(
     def done(run: int) -> None:
         folder = left(study.of_run(run))
         made = {"key": keys[run], "files": _files(folder)}
-        (folder / MADE_BY).write_text(json.dumps(made, indent=1), encoding="utf-8")
+        write_text(folder / MADE_BY, json.dumps(made, indent=1))
 
     failed = _do(work, tasks, done, _at_once(given, len(tasks)))
     if len(failed) == len(ready):
@@ -199,6 +215,7 @@ def _alone(
     """One run in this process, on the CUDA device of that number; tells how it ended."""
     import torch
 
+    end_with(os.getppid())
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         torch.cuda.set_device(device)
@@ -220,7 +237,7 @@ def _forget_others(folder: Path, kept: list[Path]) -> None:
 
 
 def _is_made(folder: Path, key: str) -> bool:
-    """Whether a folder says that it was made by this, and has all that it had then."""
+    """Whether a folder says that it was made by this, and holds what it held then."""
     try:
         made = json.loads((folder / MADE_BY).read_text(encoding="utf-8"))
         return made["key"] == key and made["files"] == _files(folder)
@@ -228,9 +245,15 @@ def _is_made(folder: Path, key: str) -> bool:
         return False
 
 
-def _files(folder: Path) -> list[str]:
+def _files(folder: Path) -> dict[str, str]:
+    """A digest of each file in a folder, by its name there."""
     every = (path for path in folder.rglob("*") if path.is_file() and path.name != MADE_BY)
-    return sorted(path.relative_to(folder).as_posix() for path in every)
+    return {path.relative_to(folder).as_posix(): _of_file(path) for path in sorted(every)}
+
+
+def _of_file(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _key(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
@@ -246,6 +269,5 @@ def digest(told: object, reads: Sequence[Path]) -> str:
     for path in reads:
         files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
         for file in files:
-            with file.open("rb") as content:
-                hashed.update(hashlib.file_digest(content, "sha256").digest())
+            hashed.update(bytes.fromhex(_of_file(file)))
     return hashed.hexdigest()

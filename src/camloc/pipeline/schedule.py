@@ -14,7 +14,7 @@ from statistics import mean
 import psutil
 from ruamel.yaml import YAML
 
-from camloc.core.files import replacing_file
+from camloc.core.files import write_text
 from camloc.core.params import Params
 from camloc.core.paths import FOLDER
 
@@ -47,8 +47,7 @@ def told(stage: str, root: Path, params: Params) -> Iterator[None]:
     print(f"{name}{'' if left is None else f', {minutes(left)} left at most'}", flush=True)
     yield
     seconds = time.time() - psutil.Process().create_time()
-    with replacing_file(times) as new:
-        new.write_text(json.dumps(taken | {stage: round(seconds, 1)}, indent=2), encoding="utf-8")
+    write_text(times, json.dumps(taken | {stage: round(seconds, 1)}, indent=2))
     print(f"{name} took {seconds:.0f} s", flush=True)
 
 

@@ -14,7 +14,7 @@ from dvc.scm import RevError
 from dvc_data.index import DataIndexError
 
 from camloc.core.errors import UserError, refusing
-from camloc.core.files import replacing_file
+from camloc.core.files import write_text
 from camloc.core.paths import ABOUT, FOLDER, Study
 from camloc.core.surroundings import check_remote, told
 from camloc.core.trees import flat, read_tree, shown
@@ -214,8 +214,7 @@ def compare(root: Path, first: str, second: str) -> Path:
     a, b = read_revision(root, first), read_revision(root, second)
     page = _page(a, b)
     target = root / "reports" / "compare.html"
-    with replacing_file(target) as new:
-        new.write_text(page, encoding="utf-8")
+    write_text(target, page)
     return target
 
 

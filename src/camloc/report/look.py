@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from camloc.boxes.paper import boxes_from_maps
 from camloc.core.errors import UserError, near_matches, reason, refuse, refusing
-from camloc.core.files import replacing_file
+from camloc.core.files import replacing_file, write_text
 from camloc.core.params import Preprocessing
 from camloc.core.rows import OWN
 from camloc.data.loading import standardise, warp
@@ -178,8 +178,7 @@ def look(
         target, text = folder / f"{photo.stem}.png", json.dumps(told, indent=2) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with replacing_file(target.with_suffix(".json")) as new:
-                new.write_text(text, encoding="utf-8")
+            write_text(target.with_suffix(".json"), text)
             with replacing_file(target) as new:
                 new.write_bytes(figures.png(drawn(picture, seen)))
         except OSError as error:

@@ -22,7 +22,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from PIL import Image
 
-from camloc.core.files import replacing, replacing_file
+from camloc.core.files import replacing, write_text
 from camloc.core.params import Params
 from camloc.core.paths import ABOUT, EXECUTED, FOLDER, Study, repository_root
 from camloc.report import explorer, formatting
@@ -83,9 +83,7 @@ def render(params: Params) -> str:
         _write(folder / f"{EXPLORER}.html", "explorer", title | _explorer(params))
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
-    with replacing_file(root / "reports" / ABOUT) as new:
-        text = json.dumps(made_by(chapters), indent=2) + "\n"
-        new.write_text(text, encoding="utf-8")
+    write_text(root / "reports" / ABOUT, json.dumps(made_by(chapters), indent=2) + "\n")
     index = _index(params, chapters, cards)
     declared = (root / "params.yaml").read_text(encoding="utf-8")
     target = root / "reports" / "index.html"
@@ -94,9 +92,7 @@ def render(params: Params) -> str:
 
 
 def _write(path: Path, template: str, values: dict) -> None:
-    page = filled(f"{template}.html.j2", **values)
-    with replacing_file(path) as new:
-        new.write_text(page, encoding="utf-8")
+    write_text(path, filled(f"{template}.html.j2", **values))
 
 
 def _explorer(params: Params) -> dict:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from camloc.core.files import replacing, replacing_file
+from camloc.core.files import replacing, write_text
 from camloc.data.manifest import SPLITS
 from camloc.report import tables
 from camloc.report.claims import RULE, headline
@@ -23,8 +23,7 @@ def write(results: Results, title: str, reports: Path) -> None:
         "summary.md": summary(results, title),
     }
     for name, text in texts.items():
-        with replacing_file(reports / name) as new:
-            new.write_text(text, encoding="utf-8")
+        write_text(reports / name, text)
     with replacing(reports / "plots" / "thresholds") as folder:
         for row, curve in results.curves.items():
             curve.to_csv(folder / f"{row}.csv", index=False)

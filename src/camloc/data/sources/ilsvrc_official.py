@@ -19,7 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from camloc.core.errors import UserError, reason, refuse, refusing
-from camloc.core.files import replacing_file
+from camloc.core.files import write_text
 from camloc.core.progress import progress
 from camloc.data.sources.ilsvrc import (
     ANNOTATIONS,
@@ -104,14 +104,14 @@ def _unpack_labelled(folder: Path, target: Path, train: bool) -> None:
         )
     classes, labels = _devkit(devkits[0])
     if blacklist := _files_named(devkits[-1], BLACKLIST).get(BLACKLIST):
-        _write(target / BLACKLIST, _text(blacklist))
+        write_text(target / BLACKLIST, _text(blacklist))
     solution = _solution(folder / VAL_BOXES, labels, blacklisted(target / BLACKLIST, list(labels)))
     if train:
         _unpack_train(folder / TRAIN, target / DATA / "train", classes, devkits[0])
     if not (target / DATA / "val").exists():
         _unpack_images(folder / VAL, target / DATA / "val")
-    _write(target / SOLUTION, solution)
-    _write(target / SYNSETS, "".join(f"{wnid} {name}\n" for wnid, name in classes.items()))
+    write_text(target / SOLUTION, solution)
+    write_text(target / SYNSETS, "".join(f"{wnid} {name}\n" for wnid, name in classes.items()))
 
 
 def _devkit(path: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -263,9 +263,3 @@ def _annotations(path: Path) -> Iterator[tuple[str, Member]]:
 def _bytes_of(path: Path) -> tqdm:
     size = path.stat().st_size
     return progress(desc=f"unpack {path.name}", total=size, unit="B", unit_scale=True)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that is whole under its name."""
-    with replacing_file(path) as new:
-        new.write_text(text, encoding="utf-8")
