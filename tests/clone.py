@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
+OFFLINE = Path(__file__).parent / "offline"  # keeps Python from reaching other machines
+CONNECTIONS = ".dvc/tmp/connections"  # in a clone: which of them it tried to reach
+DECIDING = ("manifest", "surgery", "networks", "predictions", "evaluation")  # below data
 SHARED = ROOT.parent / "shared"  # real pictures and cases, where a machine has them
 
 
@@ -38,13 +42,26 @@ class Clone:
         shutil.copy(folder / "params" / "smoke.yaml", folder / "params.yaml")
         return cls(folder)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands run in: its own code, and no other machine in reach."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        modules = f"{self.folder / 'src'}{os.pathsep}{OFFLINE}"
+        own = {"PATH": path, "PYTHONPATH": modules}
+        return os.environ | own | {"CAMLOC_CONNECTIONS": str(self.folder / CONNECTIONS)}
+
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess:
         """Run a command with these variables in its environment, too."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.folder / "src")}
+        environment = self.environment | variables
         return subprocess.run(
-            command, cwd=self.folder, env=environment | variables, capture_output=True, text=True
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
         )
+
+    def start(self, *command: str, log: Path) -> psutil.Popen:
+        """Begin a command, in a process group of its own; what it prints goes into a file."""
+        options = {"cwd": self.folder, "env": self.environment, "start_new_session": True}
+        with log.open("w") as file:
+            return psutil.Popen(command, stdout=file, stderr=subprocess.STDOUT, **options)
 
     def repro(self) -> list[str]:
         """Run `dvc repro`; the names of the stages that ran."""
@@ -67,6 +84,16 @@ class Clone:
             section = section[key]
         section[path[-1]] = value
         yaml.dump(tree, self.folder / "params.yaml")
+
+    def hashes(self) -> dict[str, str]:
+        """By DVC, the hash of what each finished stage left that decides the study's results."""
+        outs = [out for stage in self.lock().values() for out in stage.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if out["path"].split("/")[1] in DECIDING}
+
+    def lock(self) -> dict:
+        """The finished stages, by their names, as dvc.lock has them."""
+        path = self.folder / "dvc.lock"
+        return YAML(typ="safe").load(path)["stages"] if path.is_file() else {}
 
     def metrics(self) -> dict:
         return json.loads((self.folder / "reports" / "metrics.json").read_text())

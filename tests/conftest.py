@@ -1,12 +1,14 @@
 """Quiet progress bars and one thread, so that the tests do not crowd the machine."""
 
 import os
+import runpy
 
 import pytest
 import torch
 
-from clone import finished_clone
+from clone import OFFLINE, finished_clone
 
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 os.environ["TQDM_DISABLE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 torch.set_num_threads(1)

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+
+from clone import CONNECTIONS
 
 NETWORKS = {"googlenet", "googlenet-gap", "googlenet-gmp", "googlenet-control"}
 ROWS = NETWORKS | {"backprop-googlenet"}
@@ -23,8 +26,34 @@ def test_study_fills_every_row_and_renders_every_notebook(clone):
     assert "not recorded" not in index  # the machine of every notebook
 
 
+def test_whole_run_reaches_no_other_machine(clone):
+    assert not (clone.folder / CONNECTIONS).exists()
+    reach = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)"
+    assert "must not reach" in clone.run("python", "-c", reach).stderr  # the guard was there
+    (clone.folder / CONNECTIONS).unlink()
+
+
 def test_finished_study_runs_nothing_again(clone):
     assert clone.repro() == ["prepare"]  # which looks for changes
+
+
+def test_outputs_that_were_deleted_come_back_from_the_cache(clone):
+    before, gone = clone.metrics(), ("data/networks/googlenet-gap", "data/manifest", "reports/html")
+    for folder in gone:
+        shutil.rmtree(clone.folder / folder)
+    assert clone.repro() == ["prepare"]
+    assert "brought back from the cache: data/manifest" in clone.said
+    assert all((clone.folder / folder).is_dir() for folder in gone)
+    assert clone.run("dvc", "status").stdout.count("changed outs") == 0
+    assert clone.metrics() == before
+
+
+def test_outputs_that_the_cache_lacks_too_are_made_again(clone):
+    before = clone.metrics()
+    shutil.rmtree(clone.folder / "reports" / "html")
+    shutil.rmtree(clone.folder / ".dvc" / "cache")
+    assert clone.repro() == ["prepare", "render"]
+    assert clone.metrics() == before
 
 
 def test_saving_a_notebook_with_other_outputs_runs_no_study_again(clone):
