@@ -20,7 +20,7 @@ RUN := $(UV) run --frozen
 # Without progress bars, and without the start-up files of the person whose machine it is.
 KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
-.PHONY: help setup look repro test test-package test-notebooks compare pages publish lab notebooks lint bench cost clean
+.PHONY: help setup look repro test test-package test-notebooks compare pages publish lab notebooks lint bench audit cost clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -81,6 +81,16 @@ bench: setup ## measure speed, and read thousands of damaged files; PHOTOS=dir d
 	$(RUN) python benchmarks/evaluation.py
 	$(RUN) python benchmarks/verdicts.py
 	$(RUN) python benchmarks/damaged.py
+
+audit: setup ## known vulnerabilities of what is installed, where their list can be reached; its licences
+	if curl --silent --fail --max-time 20 --output /dev/null https://pypi.org/pypi/pip/24.0/json; then \
+		$(UV) export --frozen --quiet --no-hashes --no-emit-project | \
+			$(RUN) --with pip-audit pip-audit --disable-pip --no-deps --requirement /dev/stdin; \
+	else echo "pip-audit skipped: pypi.org, which lists vulnerabilities, does not answer"; fi
+	(sed '/^|/,$$d' docs/licences.md; $(RUN) --with pip-licenses pip-licenses --from=mixed \
+		--with-system --ignore-packages pip-licenses prettytable --no-version --format=markdown | \
+		sed 's/  */ /g; /^|-/s/--*/---/g') > docs/licences.md.new
+	mv docs/licences.md.new docs/licences.md
 
 cost: setup ## measure how many hours a study takes on this machine: STUDY=name
 	$(if $(STUDY),,$(error cost needs STUDY=name, a study in params/))
