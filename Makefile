@@ -20,7 +20,7 @@ RUN := $(UV) run --frozen
 # Without progress bars, and without the start-up files of the person whose machine it is.
 KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
-.PHONY: help setup look repro test test-package test-notebooks compare pages publish lab notebooks lint bench audit cost clean
+.PHONY: help setup look doctor repro test test-package test-notebooks compare pages publish lab notebooks lint bench audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ setup: | $(UV) ## install everything into .venv, as uv.lock pins it
 
 look: setup ## show what a pretrained network sees in PHOTO=picture, or in some examples, and where
 	$(RUN) camloc look $(if $(PHOTO),-- "$$PHOTO")
+
+doctor: setup ## tell whether all is there for the study of params.yaml or STUDY=name, and how long it takes
+	$(RUN) camloc doctor $(if $(STUDY),-- "$$STUDY")
 
 repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml first, FOLDER=dir holds its images
 	$(if $(FOLDER),$(if $(STUDY),,$(error FOLDER needs STUDY=name, the study whose images are there)))
@@ -91,10 +94,6 @@ audit: setup ## known vulnerabilities of what is installed, where their list can
 		--with-system --ignore-packages pip-licenses prettytable --no-version --format=markdown | \
 		sed 's/  */ /g; /^|-/s/--*/---/g') > docs/licences.md.new
 	mv docs/licences.md.new docs/licences.md
-
-cost: setup ## measure how many hours a study takes on this machine: STUDY=name
-	$(if $(STUDY),,$(error cost needs STUDY=name, a study in params/))
-	$(RUN) python benchmarks/cost.py -- "$$STUDY"
 
 clean: ## remove what the pipeline wrote; downloads, DVC's cache and the environment stay
 	rm -rf $(addprefix reports/,html index.html compare.html look notebooks plots figures summary.md)

@@ -6,6 +6,7 @@ gradients and of batch norms' statistics over the processes.
 
 import os
 import sys
+from functools import partial
 
 import pandas as pd
 import torch
@@ -13,8 +14,9 @@ from torch import distributed as dist
 
 from camloc.core import params, processes
 from camloc.pipeline import launch
+from camloc.pipeline.cost import training_step
 from camloc.training.precision import choose_device
-from throughput import STUDIES, build, calls_per_second, training_step
+from throughput import STUDIES, build, calls_per_second
 
 NETWORKS = ("alexnet-gap", "vgg16-gap", "googlenet-gap")
 
@@ -24,12 +26,13 @@ def rates(device: torch.device) -> dict[str, float]:
     full = device.type == "cuda"
     width, side, batch = (1.0, 224, 128) if full else (0.25, 112, 32)
     study = params.load(STUDIES / "ilsvrc.yaml")
+    pictures = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8, device=device)
     found = {}
     for name in NETWORKS:
         network = build(study, name, 1000, width)
-        step = training_step(network, study.training_of(name), side, batch, device)
+        step = training_step(network, study.training_of(name), pictures, device)
         # So many steps for all: processes that train together take each step together.
-        found[name] = batch * calls_per_second(step, device, seconds=0.0, least=30)
+        found[name] = batch * calls_per_second(partial(step, batch), device, seconds=0.0, least=30)
     return found
 
 

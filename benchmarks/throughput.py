@@ -7,6 +7,7 @@ of bf16 to float32, and of a network's arithmetic to that of a large matrix prod
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +16,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from camloc.core import params
-from camloc.core.params import Params, Training
+from camloc.core.params import Params
 from camloc.maps.cam import class_activation_maps
 from camloc.networks import backbones, surgery
-from camloc.training.loop import Step
+from camloc.pipeline.cost import training_step
 from camloc.training.precision import PRECISIONS, autocast, choose_device
 
 STUDIES = Path(__file__).parents[1] / "params"
@@ -32,20 +33,9 @@ def build(study: Params, name: str, num_classes: int, width: float | None = None
         backbone = original.backbone or name
         return backbones.whole(backbone, num_classes, width=width, dropout=original.dropout)
     model, original = study.models[name], study.original_of(name)
-    fields = model.model_dump(exclude={"training", "seed"})
+    fields = model.model_dump(exclude={"training", "seed", "stands_for", "weights"})
     fields |= {"backbone": original.backbone or model.backbone}
     return surgery.build(**fields, num_classes=num_classes, width=width or original.width)
-
-
-def training_step(
-    network: nn.Module, recipe: Training, side: int, batch: int, device: torch.device
-) -> Callable[[], object]:
-    """A step of training on one batch that is on the device already."""
-    still = recipe.model_copy(update={"lr": 1e-12})  # or the one batch would be learnt by heart
-    step = Step.of(network.train(), still, device, steps_per_epoch=1_000_000)
-    pictures = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8, device=device)
-    labels = torch.zeros(batch, dtype=torch.long, device=device)
-    return lambda: step([(pictures, labels)])
 
 
 def calls_per_second(
@@ -100,12 +90,14 @@ def main() -> None:
     width, side, batch = (1.0, 224, 256) if full else (0.25, 112, 32)
     study = params.load(STUDIES / "ilsvrc.yaml")
     best = {name: matrix_rate(PRECISIONS[name], device) for name in ("float32", "bf16")}
+    pictures = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8, device=device)
     rows = {}
     for name in (*study.originals, *study.models):
         row = {}
         for precision in best:
             recipe = study.training_of(name).model_copy(update={"precision": precision})
-            step = training_step(build(study, name, 1000, width), recipe, side, batch, device)
+            network = build(study, name, 1000, width)
+            step = partial(training_step(network, recipe, pictures, device), batch)
             with FlopCounterMode(display=False) as counted:
                 step()
             steps = calls_per_second(step, device)

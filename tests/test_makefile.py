@@ -62,13 +62,14 @@ def test_values_arrive_as_they_are(folder, given):
     compare = ["camloc", "compare", "--", given, f"{given}!"]
     assert run(folder, "repro", f"STUDY={given}", f"FOLDER={given}")[0] == use
     assert run(folder, "repro", STUDY=given)[0] == ["camloc", "use", "--", given]
-    assert run(folder, "cost", f"STUDY={given}") == [["python", "benchmarks/cost.py", "--", given]]
+    assert run(folder, "doctor", f"STUDY={given}") == [["camloc", "doctor", "--", given]]
     assert run(folder, "compare", f"A={given}", f"B={given}!") == [compare]
     assert photos in run(folder, "bench", f"PHOTOS={given}")
 
 
 def test_nothing_given_is_no_argument(folder):
     assert run(folder, "repro", "STUDY=", "FOLDER=")[0] == ["camloc", "check", "--keys"]
+    assert run(folder, "doctor", "STUDY=") == [["camloc", "doctor"]]
     assert ["python", "benchmarks/input.py"] in run(folder, "bench")
 
 
@@ -77,7 +78,6 @@ def test_nothing_given_is_no_argument(folder):
     [
         (("repro", "FOLDER=a"), "FOLDER needs STUDY=name"),
         (("compare", "A=a"), "compare needs A=… and B=…"),
-        (("cost",), "cost needs STUDY=name"),
     ],
 )
 def test_argument_that_is_missing_is_named(folder, arguments, message):

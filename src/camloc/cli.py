@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         "copies", help="make small copies of the pictures, where asked for"
     )
     copies.set_defaults(command=_copies)
+    doctor = commands.add_parser("doctor", help="is all there for a study, and how long it takes")
+    doctor.add_argument("study", nargs="?", help="a name in params/; params.yaml where left out")
+    doctor.set_defaults(command=_doctor)
     run = commands.add_parser("run", help="run one notebook as dvc.yaml does")
     run.add_argument("notebook", help="such as 02_finetune")
     run.add_argument("--network", help="a name among the originals or models of params.yaml")
@@ -212,6 +215,21 @@ def _copies(options: argparse.Namespace) -> None:
 
         count = make(study, loading)
     write_text(study.copies, f"{count}\n")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from camloc.core import params
+    from camloc.core.paths import repository_root
+    from camloc.pipeline import parameters, studies
+
+    root = repository_root()
+    file = studies.ready_made(options.study, root)[options.study] if options.study else None
+    study = params.load(file or root / "params.yaml")
+    if study.portable:  # before torch is loaded
+        os.environ |= parameters.PORTABLE
+    from camloc.pipeline.doctor import doctor
+
+    doctor(study, root)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -35,6 +35,8 @@ def test_whole_run_reaches_no_other_machine(clone):
 
 def test_finished_study_runs_nothing_again(clone):
     assert clone.repro() == ["prepare"]  # which looks for changes
+    said = clone.run("camloc", "doctor").stdout
+    assert "18 of 18 stages\n" in said and "nothing is left to do\n" in said
 
 
 def test_outputs_that_were_deleted_come_back_from_the_cache(clone):
@@ -78,6 +80,8 @@ def test_edit_of_prose_is_in_the_pages_and_runs_no_study_again(clone):
 def test_box_threshold_reruns_evaluation_and_report_only(clone):
     clone.commit()
     clone.edit("boxes", "threshold", value=0.3)
+    said = clone.run("camloc", "doctor").stdout
+    assert "12 of 18 stages\n" in said and ": 6 stages, from a probe" in said
     assert set(clone.repro()) == {
         "prepare",
         "originals-evaluate@googlenet",

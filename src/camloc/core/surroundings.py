@@ -25,8 +25,11 @@ _CURES = {
 }
 
 
-def check(root: Path) -> None:
+def check(root: Path) -> Path:
     """Refuse to start a run that DVC could not begin or could not keep.
+
+    Returns:
+        The folder of DVC's cache.
 
     Raises:
         UserError: no git repository, a configuration of DVC that cannot be read, or folders that
@@ -43,6 +46,7 @@ def check(root: Path) -> None:
             cache.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=cache).close()
         _mend_lock(Path(repo.tmp_dir))
+        return cache
 
 
 def _mend_lock(folder: Path) -> None:

@@ -20,6 +20,14 @@ def check(params: Params) -> None:
     Raises:
         UserError: names every key that is wrong, and what would be right.
     """
+    _, problems = networks(params)
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def networks(params: Params) -> tuple[dict[str, nn.Module], list[str]]:
+    """The networks of a study that can be built, of two classes and without values, those with CAMs
+    as `CamNetwork`; and what `check` refuses."""
     checks = _Checks(params)
     folder = getattr(params.data, "folder", None)
     if folder is not None:
@@ -30,8 +38,10 @@ def check(params: Params) -> None:
         for name, model in params.models.items():
             if (original := originals[model.backbone]) is not None:
                 checks.model(name, model, original, params.originals[model.backbone])
-    if checks.problems:
-        raise UserError("\n".join(checks.problems))
+    for name, control in params.controls.items():
+        if control.original in checks.built:
+            checks.built[name] = checks.built[control.original]
+    return checks.built, checks.problems
 
 
 class _Checks:
@@ -39,6 +49,7 @@ class _Checks:
 
     def __init__(self, params: Params) -> None:
         self.params, self.problems = params, list[str]()
+        self.built = dict[str, nn.Module]()
 
     @contextmanager
     def of(self, key: str) -> Iterator[None]:
@@ -59,11 +70,12 @@ class _Checks:
             with refusing(f"{name} cannot be built", "name another network or width"):
                 network = backbones.whole(backbone, 2, width=original.width)
             self.weights(name, original, backbone)
+            self.built[name] = network
             self.takes_pictures(name, network)
         if network is not None and original.gap:
             with self.of(f"originals.{name}.gap"):
                 backbones.check_cut(backbone, original.gap)
-                surgery.uncut(network, original.gap)
+                self.built[name] = surgery.uncut(network, original.gap)
         return network
 
     def weights(self, name: str, original: Original, backbone: str) -> None:
@@ -88,6 +100,7 @@ class _Checks:
         with self.of(f"models.{name}.cut"):
             with refusing(f"{name} cannot be built", "give convolutions that fit"):
                 network = surgery.build(**fields, num_classes=2, weights=network)
+            self.built[name] = network
             self.takes_pictures(name, network)
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:

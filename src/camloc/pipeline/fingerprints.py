@@ -112,8 +112,12 @@ def write(root: Path, params: Params) -> None:
         for name, content in fingerprints(root, params):
             path = folder / f"{name}.json"
             path.parent.mkdir(exist_ok=True)
-            text = json.dumps(content, indent=1, sort_keys=True)
-            path.write_text(text + "\n", encoding="utf-8")
+            path.write_text(as_text(content), encoding="utf-8")
+
+
+def as_text(content: dict) -> str:
+    """What the file of a fingerprint holds."""
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
 def _read(path: Path) -> dict | None:
@@ -132,13 +136,21 @@ def _read(path: Path) -> dict | None:
 
 def fingerprints(root: Path, params: Params) -> Iterator[tuple[str, dict]]:
     """Name and content of each fingerprint of a study: `data`, `train/googlenet-gap`, …"""
+    code = {name: of_code(stage, root) for name, stage in STAGES.items()}
+    for name, given in given_of(params).items():
+        yield name, code[name.partition("/")[0]] | {"given": given}
+
+
+def given_of(params: Params) -> dict[str, dict | None]:
+    """What params.yaml gives each stage that decides its result, by the name of its fingerprint."""
     every = [*params.networks]
     networks = {"surgery": [*params.models], "train": every, "maps": every, "evaluate": every}
-    for name, stage in STAGES.items():
-        code = of_code(stage, root)
-        for network in networks.get(name, [None]):
-            given = stage.given and stage.given.of(params, network).deciding()
-            yield f"{name}/{network}" if network else name, code | {"given": given}
+    return {
+        f"{name}/{network}" if network else name: stage.given
+        and stage.given.of(params, network).deciding()
+        for name, stage in STAGES.items()
+        for network in networks.get(name, [None])
+    }
 
 
 def of_code(stage: Stage, root: Path) -> dict:

@@ -23,12 +23,8 @@ from camloc.core.params import Params
 from camloc.core.paths import EXECUTED, FOLDER, repository_root
 from camloc.core.signals import on_signals
 from camloc.pipeline.fingerprints import STAGES, of_notebook
-from camloc.pipeline.parameters import ReportParameters, threads_of
+from camloc.pipeline.parameters import PORTABLE, ReportParameters, threads_of
 from camloc.pipeline.provenance import children_cost, provenance
-
-# Torch's own kernels, oneDNN's and MKL's, with the instructions of every x86 processor since 2013:
-# wider ones add in another order, so that another processor would train other networks.
-PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
 
 
 class Readable(PythonTranslator):

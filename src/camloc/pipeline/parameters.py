@@ -31,6 +31,11 @@ from camloc.core.params import (
     Training,
 )
 
+# The environment of a `portable` stage: torch's own kernels, oneDNN's and MKL's, with the
+# instructions of every x86 processor since 2013. Wider ones add in another order, so that another
+# processor would train other networks.
+PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+
 
 class StageParameters(Section):
     """The base of all. A field `machine` decides no result."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from camloc.core.errors import Stopped, UserError
 from camloc.core.files import locked, remove_abandoned, write_text
+from camloc.core.params import Params
 from camloc.core.paths import Study, repository_root
 from camloc.core.signals import end_with, on_signals
 from camloc.pipeline import fingerprints
@@ -87,7 +88,7 @@ def _each(
         made = {"key": keys[run], "files": _files(folder)}
         write_text(folder / MADE_BY, json.dumps(made, indent=1))
 
-    failed = _do(work, tasks, done, _at_once(given, len(tasks)))
+    failed = _do(work, tasks, done, runs_at_once(given, len(tasks)))
     if len(failed) == len(ready):
         raise failed[min(failed)]
     for run, error in failed.items():
@@ -113,7 +114,7 @@ def _do(work: Work, tasks: dict[int, Task], done: Callable[[int], None], at_once
     return failed
 
 
-def _at_once(given: StageParameters, tasks: int) -> int:
+def runs_at_once(given: StageParameters | Params, tasks: int) -> int:
     """How many runs go on at the same time."""
     machine = getattr(given, "machine", None)
     if machine is None or machine.nodes > 1 or tasks < 2:

@@ -24,9 +24,7 @@ def use(study: str, root: Path, folder: str | None = None) -> str:
         UserError: no such study, a folder for one whose images are made on the spot, or files
             that cannot be read or written.
     """
-    ready = {path.stem: path for path in (root / "params").glob("*.yaml")}
-    if study not in ready:
-        raise UserError(f"no study {shown(study)} in params/{near_matches(study, ready)}")
+    ready = ready_made(study, root)
     target = root / "params.yaml"
     try:
         contents = {name: path.read_bytes() for name, path in ready.items()}
@@ -46,6 +44,18 @@ def use(study: str, root: Path, folder: str | None = None) -> str:
     except OSError as error:
         raise UserError(f"{target} cannot take the study {study} ({reason(error)})") from None
     return done
+
+
+def ready_made(study: str, root: Path) -> dict[str, Path]:
+    """The files of the ready-made studies by name, if `study` is one of them.
+
+    Raises:
+        UserError: it is none.
+    """
+    ready = {path.stem: path for path in (root / "params").glob("*.yaml")}
+    if study not in ready:
+        raise UserError(f"no study {shown(study)} in params/{near_matches(study, ready)}")
+    return ready
 
 
 def _free_name(path: Path) -> Path:

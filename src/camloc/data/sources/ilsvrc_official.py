@@ -51,6 +51,23 @@ def found(folder: Path) -> bool:
     return any((folder / name).exists() for name in names) and not (folder / SYNSETS).exists()
 
 
+def require(folder: Path, train: bool = True) -> None:
+    """Refuse a folder that lacks one of the official files.
+
+    Raises:
+        UserError: names what it lacks.
+    """
+    wanted = (TRAIN, VAL, VAL_BOXES) if train else (VAL, VAL_BOXES)
+    missing = [name for name in wanted if not (folder / name).exists()]
+    if not any((folder / name).exists() for name in DEVKITS):
+        missing.append(" or ".join(DEVKITS))
+    if missing:
+        raise UserError(
+            f"{folder} lacks {' and '.join(missing)}; data.folder names a folder that holds the "
+            f"official files {OFFICIAL}; or one that holds {LAYOUT}"
+        )
+
+
 def unpack(folder: Path, target: Path, train: bool = True) -> Path:
     """Unpack the official files in `folder` into `target`, or what is not there yet.
 
@@ -67,7 +84,7 @@ def unpack(folder: Path, target: Path, train: bool = True) -> Path:
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
-        if not _is_whole(target, train):
+        if not is_whole(target, train):
             _unpack_labelled(folder, target, train)
         if not (target / DATA / "test").exists():
             _unpack_test(sorted(folder.glob(TEST)), target / DATA / "test")
@@ -82,7 +99,7 @@ def unpack(folder: Path, target: Path, train: bool = True) -> Path:
     return target
 
 
-def _is_whole(target: Path, train: bool) -> bool:
+def is_whole(target: Path, train: bool) -> bool:
     """Whether all labelled images that are wanted were unpacked."""
     if not (target / SYNSETS).exists():
         return False
@@ -92,16 +109,8 @@ def _is_whole(target: Path, train: bool) -> bool:
 
 def _unpack_labelled(folder: Path, target: Path, train: bool) -> None:
     """Training, where wanted, and validation images with their classes and the latter's boxes."""
-    wanted = (TRAIN, VAL, VAL_BOXES) if train else (VAL, VAL_BOXES)
-    missing = [name for name in wanted if not (folder / name).exists()]
+    require(folder, train)
     devkits = [folder / name for name in DEVKITS if (folder / name).exists()]
-    if not devkits:
-        missing.append(" or ".join(DEVKITS))
-    if missing:
-        raise UserError(
-            f"{folder} lacks {' and '.join(missing)}; data.folder names a folder that holds the "
-            f"official files {OFFICIAL}; or one that holds {LAYOUT}"
-        )
     classes, labels = _devkit(devkits[0])
     if blacklist := _files_named(devkits[-1], BLACKLIST).get(BLACKLIST):
         write_text(target / BLACKLIST, _text(blacklist))
