@@ -5,7 +5,7 @@ import torch
 
 from camloc.networks import backbones
 from camloc.networks import surgery as networks
-from camloc.report import diagrams
+from camloc.report import diagrams, figures
 from camloc.report.diagrams import Part
 
 
@@ -27,6 +27,16 @@ def test_layers_after_a_cut_are_told_apart_though_their_maps_are_as_large():
     googlenet = backbones.whole("googlenet", 10, width=0.125).eval()
     of_14 = [part for part in diagrams.parts(googlenet, "inception4c", 224) if part.side == 14]
     assert [part.is_kept for part in of_14] == [True, False]
+
+
+def test_diagram_of_surgery_that_adds_no_layer_goes_from_what_is_kept_to_the_pool():
+    alexnet = backbones.whole("alexnet", 10, width=0.125)
+    cut = networks.build("alexnet", "features.11", [], width=0.125, num_classes=10)
+    figure = diagrams.surgery(alexnet, cut.eval(), "features.11", ["alexnet", "alexnet-gap"], 224)
+    shown = [text.get_text() for text in figure.axes[1].texts]
+    *_, last, pooled, classes = filter(None, shown)
+    assert last == "32\n13×13"  # 256 units, at an eighth of the width
+    assert (pooled, classes) == ("32\npooled (gap)", "10\nclasses")
 
 
 def test_diagram_of_surgery_shows_both_networks():
@@ -81,4 +91,17 @@ def test_steps_from_a_map_to_a_box_count_what_is_lit():
         "3. above the threshold: 15 % of it",
         "4. connected components: 2",
         "5. its box, IoU 0.50",
+    ]
+
+
+def test_map_that_is_above_the_threshold_everywhere_is_drawn():
+    """All of it is lit, so that nothing is left to darken."""
+    full = np.ones((4, 5), np.float32)
+    picture, whole = np.zeros((4, 5, 3), np.uint8), [0, 0, 4, 3]
+    lit = full > 0.2
+    figure = diagrams.from_map_to_box(picture, full, full, lit, whole, np.array([whole]), 1.0)
+    assert figures.png(figure).startswith(b"\x89PNG")
+    assert titles(figure)[3:5] == [
+        "3. above the threshold: 100 % of it",
+        "4. connected components: 1",
     ]

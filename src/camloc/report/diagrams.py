@@ -152,7 +152,8 @@ def from_map_to_box(
     _, as_stored, upsampled, above, parts_of, boxed = axes.flat
     as_stored.imshow(low, cmap=MAP_COLOURS, extent=ends, interpolation="nearest")
     upsampled.imshow(full, cmap=MAP_COLOURS, alpha=0.7)
-    above.imshow(np.ma.masked_where(lit, np.ones_like(full)), cmap="gray", alpha=0.75, vmin=1)
+    dark = np.ma.masked_where(lit, np.zeros_like(full))
+    above.imshow(dark, cmap="gray", alpha=0.75, vmin=0, vmax=1)
     colours = ListedColormap([*PALETTE[1:9]])
     shown = np.ma.masked_where(components == 0, components % 8)
     parts_of.imshow(shown, cmap=colours, alpha=0.75, vmin=0, vmax=7)
