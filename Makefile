@@ -44,11 +44,11 @@ repro: setup ## run the study of params.yaml; STUDY=name takes params/name.yaml 
 	$(RUN) camloc check --keys
 	$(RUN) dvc repro
 
-test: setup ## run all tests, and the notebooks against their committed outputs
+test: setup ## run all tests, tell which share of the code they cover, and check the notebooks
 	$(MAKE) --jobs=2 --output-sync=target test-package test-notebooks
 
 test-package: setup
-	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= tests
 
 test-notebooks: setup
 	rm -rf data/smoke
