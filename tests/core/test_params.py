@@ -220,6 +220,25 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             },
             "googlenet: data has no train split, and it has epochs of training; let it have 0",
         ),
+        (
+            {"data": {"source": "ilsvrc", "folder": "x"}, "evaluate__split": "test"},
+            "evaluate.split: ILSVRC's test split has no labels; use val",
+        ),
+        (
+            {"cams__top": 5},
+            "cams.top: the labels of shapes' test split are withheld, so its maps must be of all",
+        ),
+        (
+            {
+                "originals__googlenet__stands_for": "vgg16",
+                "models__googlenet_gap__stands_for": "vgg16",
+            },
+            "googlenet-gap.stands_for: googlenet stands for vgg16 already; leave one out",
+        ),
+        (
+            {"originals__alexnet": {"training": {"freeze": "body"}}},
+            "alexnet: freeze: body keeps what comes before a network's pooling, which it does not",
+        ),
         ({"data__source": "imagenet"}, "data: Input tag 'imagenet' found using 'source'"),
     ],
 )
@@ -760,3 +779,10 @@ def test_use_leaves_a_folder_of_that_name_alone(repository):
     with pytest.raises(UserError, match=r"params\.yaml cannot take the study demo \(.*directory"):
         studies.use("demo", repository)
     assert [path.name for path in repository.glob("params.yaml*")] == ["params.yaml"]
+
+
+def test_network_that_is_not_declared_is_named_with_its_near_match():
+    declared = params.load(READY / "smoke.yaml")
+    assert declared.network("googlenet-gap") is declared.models["googlenet-gap"]
+    with pytest.raises(UserError, match=r"no network 'googlenet-gpa'; did you mean googlenet-g"):
+        declared.network("googlenet-gpa")

@@ -1,10 +1,15 @@
-"""Processes that end when they should."""
+"""Processes that are asked to stop, and that end when they should."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
+
+from camloc.core.signals import on_signals
 
 CHILD = """
 import signal, sys, time
@@ -36,3 +41,26 @@ def test_process_whose_starter_is_gone_already_is_asked_at_once():
         [sys.executable, "-c", CHILD, str(gone.pid)], capture_output=True, text=True, timeout=30
     )
     assert done.stdout.endswith("asked to end\n") and done.returncode == 0
+
+
+def test_asked_to_stop_the_call_is_made_and_what_was_before_comes_back():
+    before, calls = signal.getsignal(signal.SIGTERM), []
+    with on_signals(lambda: calls.append("stop"), signal.SIGINT):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert calls == ["stop", "stop"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_another_thread_leaves_the_signals_as_they_are():
+    seen = []
+
+    def work():
+        with on_signals(lambda: None):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]

@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from camloc import cli
+from camloc.core import params
 from camloc.core.errors import UserError
 from camloc.core.params import Loading, Machine
 from camloc.core.paths import Study
 from camloc.data import copies
 from camloc.data.loading import decode, evaluation_batches
 from camloc.data.manifest import Manifest
+from clone import ROOT
 
 LOADING = Loading(size=8, resize=16, copies=True)
 
@@ -124,3 +127,17 @@ def test_missing_copies_are_told(study):
     shutil.rmtree(study.folder / "copies")
     with pytest.raises(UserError, match="has no copies of the pictures"):
         seen(study)
+
+
+def test_command_makes_the_copies_that_are_asked_for_and_tells_their_number(study, monkeypatch):
+    root = study.folder.parent
+    (root / "dvc.yaml").touch()
+    monkeypatch.chdir(root)
+    smoke = params.load(ROOT / "params" / "smoke.yaml")
+    for asked, count in ((True, "3\n"), (False, "0\n")):
+        declared = smoke.model_copy(
+            update={"loading": LOADING.model_copy(update={"copies": asked})}
+        )
+        monkeypatch.setattr(params, "load", lambda path, declared=declared: declared)
+        assert cli.main(["copies"]) == 0
+        assert study.copies.read_text() == count

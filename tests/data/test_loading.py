@@ -349,6 +349,11 @@ def test_process_that_dies_while_decoding_is_told(manifest):
         list(Batches(pictures, [[0], [1]], workers=1))
 
 
+def test_any_other_error_while_decoding_stays_as_it_is():
+    with pytest.raises(RuntimeError, match=r"^CUDA out of memory$"), death_of_decoders_told():
+        raise RuntimeError("CUDA out of memory")
+
+
 class Grouped(Pictures):
     def __getitem__(self, key):
         return super().__getitem__(key)[0], os.getpgrp()

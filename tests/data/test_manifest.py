@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -196,3 +197,17 @@ def test_validate_refuses_a_class_without_a_training_image(manifest):
     images = manifest.images.assign(split=["train", "val", "val", "test", "test"])
     with pytest.raises(UserError, match=r"has no training image of: n2 \(ant\); give them"):
         dataclasses.replace(manifest, images=images).validate()
+
+
+def test_quantiles_of_boxes_are_of_the_largest_of_each_image(manifest):
+    """Of 48 pixels b's has 8·6, the only ones of a and d have 4·2 and 2·1, and c's two 1 each."""
+    boxes = manifest.boxes
+    boxes.loc[boxes["image"] == "a", ["ymin", "ymax"]] = [2, 3]
+    boxes.loc[boxes["image"] == "d", ["ymin", "ymax"]] = [5, 5]
+    quantiles = manifest.box_quantiles()
+    assert quantiles.index.tolist() == [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95]
+    areas = np.array([1, 2, 8, 48]) / 48
+    assert quantiles["area"].tolist() == pytest.approx(np.quantile(areas, quantiles.index))
+    assert quantiles.loc[0.5, "centre x"] == pytest.approx(4 / 8)  # that of all but c's
+    ratios = np.log([1, 2 / 1, 4 / 2, 8 / 6])
+    assert quantiles["log(w/h)"].tolist() == pytest.approx(np.quantile(ratios, quantiles.index))

@@ -77,6 +77,22 @@ def test_grouped_convolutions_have_no_thin_version():
         backbones.whole(SMALL, 10, width=0.5)
 
 
+def test_network_whose_layers_expect_units_of_others_has_no_thin_version():
+    """The token of the class keeps its 768 values, and the patches beside it get 384."""
+    with pytest.raises(UserError, match=r"no version of width 0\.5 \("):
+        backbones.whole("vit_b_16", 10, width=0.5)
+
+
+def test_network_that_cannot_be_traced_cannot_be_cut(monkeypatch):
+    def untraceable(network):
+        raise TypeError("control flow")
+
+    monkeypatch.setattr(backbones.zoo, "node_names", untraceable)
+    backbones.node_names.cache_clear()
+    with pytest.raises(UserError, match=r"alexnet cannot be cut: torch\.fx cannot trace it"):
+        backbones.check_cut("alexnet", "features.11")
+
+
 def test_dropout_is_set_everywhere_or_left_alone():
     def dropouts(dropout):
         network = backbones.whole("alexnet", 2, width=0.0625, dropout=dropout)

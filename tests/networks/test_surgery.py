@@ -141,6 +141,13 @@ def test_new_convolutions_may_have_groups():
     assert network.convs[0].weight.shape == (8, 16, 3, 3)
 
 
+@pytest.mark.parametrize(("units", "channels"), [([24], "32 and 3"), ([64, 24], "8 and 3")])
+def test_groups_that_do_not_divide_the_channels_are_refused(units, channels):
+    """At an eighth of the width: 256 channels are 32, 64 are 8 and 24 are 3."""
+    with pytest.raises(UserError, match=f"groups 2 must divide {channels} channels"):
+        surgery.build("alexnet", "features.11", units, width=0.125, groups=2, num_classes=2)
+
+
 def test_dropout_acts_after_pooling_in_training_only():
     network, x = build(dropout=0.5), torch.randn(1, 3, 96, 96)
     assert network.dropout.p == 0.5
@@ -247,6 +254,21 @@ def test_network_of_pretrained_googlenet_loads_with_equal_logits(tmp_path):
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(loaded(x), network.eval()(x))
+
+
+def test_network_file_that_cannot_be_written_leaves_the_earlier_one(tmp_path, monkeypatch):
+    def full(state, path, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"earlier")
+    monkeypatch.setattr(files, "save_file", full)
+    with pytest.raises(
+        UserError, match=r"weights\.safetensors cannot be written \(.*No space left"
+    ):
+        files.save(nn.Linear(2, 2), path, about(None))
+    assert [found.read_bytes() for found in tmp_path.iterdir()] == [b"earlier"]
 
 
 def test_missing_network_file_is_refused(tmp_path):

@@ -30,5 +30,9 @@ def stopped(study, given):
     raise Stopped("training stopped by SIGTERM; it is kept")
 
 
+def broken(study, given):
+    raise ZeroDivisionError("a mistake of ours")
+
+
 def dying(study, given):
     os._exit(9)

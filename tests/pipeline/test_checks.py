@@ -133,6 +133,14 @@ def test_broken_weights_file_is_refused_once(repository):
     )
 
 
+def test_file_of_a_cut_network_has_to_be_there(repository):
+    models = {"cut": CUT | {"weights": "theirs.pth"}}
+    [line] = refusal(ALEXNET, models)
+    assert line.startswith("params.yaml: models.cut.weights: there is no file theirs.pth; give")
+    (repository / "theirs.pth").touch()  # what it holds is read when it is needed
+    check(study(ALEXNET, models))
+
+
 @pytest.mark.parametrize("place", ["folder", "cache"])
 def test_published_file_that_is_there_is_checked(repository, monkeypatch, place):
     folder = repository / {"folder": "offline", "cache": "torch/hub/checkpoints"}[place]

@@ -12,7 +12,7 @@ from camloc.core.paths import Study, repository_root
 from camloc.pipeline import launch
 from camloc.pipeline.launch import devices_here, torchrun
 from camloc.pipeline.parameters import MapsParameters, TrainParameters
-from camloc.pipeline.stages import train
+from camloc.pipeline.stages import maps, train
 
 SMOKE = params.load(repository_root() / "params" / "smoke.yaml")
 START = """
@@ -87,6 +87,30 @@ def test_sigterm_is_passed_on_to_the_processes(launched):
     stop = "signal.signal(signal.SIGTERM, lambda *_: (record('Stopped', 'kept'), sys.exit(1)))"
     with pytest.raises(Stopped, match="kept"):
         launched(f"{stop}; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)")
+
+
+def test_processes_that_sigterm_ends_before_they_could_say_so_were_stopped(launched):
+    with pytest.raises(Stopped, match=r"^train was stopped by SIGTERM$"):
+        launched("os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)")
+
+
+def test_process_that_is_started_by_hand_works_as_params_yaml_says(tmp_path, monkeypatch):
+    """Its share of the threads: 6 for two processes."""
+    done, threads = [], []
+    (tmp_path / "dvc.yaml").touch()
+    text = (repository_root() / "params" / "smoke.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("threads: 1", "threads: 6"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(sys, "argv", ["", "maps", "--network", "googlenet"])
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(launch, "join", lambda device: None)
+    monkeypatch.setattr(maps, "work", lambda *given: done.append(given))
+    monkeypatch.setattr(launch.dist, "destroy_process_group", lambda: None)
+    launch.main()
+    declared = params.load(tmp_path / "params.yaml")
+    assert done == [(Study(tmp_path / "data"), MapsParameters.of(declared, "googlenet"))]
+    assert threads == [3]
 
 
 def test_one_machine_needs_no_rendezvous():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from camloc.pipeline.provenance import commit
+from camloc.pipeline.provenance import commit, machine
 
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c")
 
@@ -124,3 +124,19 @@ def test_environment_of_a_hook_does_not_change_the_answer(repository, tmp_path, 
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
     assert commit(repository) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "named"),
+    [("echo H200; echo H200", ", H200, H200"), ("exit 9", ""), (None, "")],
+    ids=["two", "driver that fails", "none"],
+)
+def test_machine_is_told_with_its_accelerators(tmp_path, monkeypatch, script, named):
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=None)
+    if script:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    told = machine()
+    assert " cores, " in told and told.endswith(
+        f"Linux{named}" if os.uname()[0] == "Linux" else named
+    )

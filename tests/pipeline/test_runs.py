@@ -15,7 +15,7 @@ from camloc.pipeline import runs
 from camloc.pipeline.parameters import DataParameters, MapsParameters, TrainParameters, seed_of_run
 from camloc.pipeline.stages import data, train
 from clone import ROOT
-from maps import dying, failing, failing_second, noting, stopped
+from maps import broken, dying, failing, failing_second, noting, stopped
 
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
 GIVEN = MapsParameters.of(SMOKE, "googlenet")
@@ -118,6 +118,34 @@ def test_stop_of_one_stops_all(study):
 def test_process_that_dies_is_told(study, capsys):
     with pytest.raises(UserError, match=r"its process died \(exit code 9\)"):
         do(study, 2, dying, at_once=2)
+
+
+def test_mistake_of_ours_in_a_process_comes_with_its_traceback(study):
+    with pytest.raises(
+        RuntimeError, match=r"(?s)^run \d failed:\nTraceback .* in broken\n.*of ours"
+    ):
+        do(study, 2, broken, at_once=2)
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "threads", "tasks", "at_once"),
+    [
+        ("cpu", 0, 3, 5, 2),  # 8 cores for 3 threads each
+        ("cpu", 0, 16, 5, 1),
+        ("cpu", 0, 1, 5, 5),  # no more than there are
+        ("auto", 4, 16, 5, 4),  # a CUDA device each
+        ("cpu", 4, 3, 5, 2),  # which are there, and not asked for
+        ("auto", 4, 1, 1, 1),
+    ],
+)
+def test_as_many_runs_go_on_at_once_as_there_are_devices_or_cores_for(
+    monkeypatch, device, devices, threads, tasks, at_once
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    machine = SMOKE.machine.model_copy(update={"device": device, "at_once": "auto"})
+    assert runs._at_once(GIVEN.model_copy(update={"machine": machine}), tasks) == at_once
 
 
 def test_first_seed_is_the_studys_own_and_the_others_are_their_own():

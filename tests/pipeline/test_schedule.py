@@ -80,6 +80,16 @@ def test_command_of_a_stage_is_told_and_timed(tmp_path, monkeypatch, capsys):
     )
 
 
+def test_stage_that_a_person_gave_another_name_is_not_counted(tmp_path, monkeypatch, capsys):
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (tmp_path / "params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_STAGE", "my-copies")
+    assert cli.main(["copies"]) == 0
+    assert capsys.readouterr().out == "" and not (tmp_path / "data" / "stage_seconds").exists()
+
+
 def test_stage_of_a_persons_own_pipeline_needs_nothing_of_ours(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_STAGE", "score")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from camloc.core import params
+from camloc.core import params, processes
 from camloc.core.errors import Stopped, UserError
 from camloc.core.params import Boxes, Evaluate, Model
 from camloc.core.paths import Study
@@ -113,6 +113,37 @@ def test_network_of_others_is_taken_whole_and_stays_where_nothing_is_trained(stu
     train.run(own, given.model_copy(update={"training": untrained}))
     wanted, found = (state_of(one.weights("googlenet-gap")) for one in (study, own))
     assert all(found[key].equal(wanted[key]) for key in wanted)
+
+
+def test_training_goes_on_from_the_end_of_the_one_that_it_comes_after(study, tmp_path):
+    shutil.copytree(study.folder, tmp_path / "study")
+    own, given = Study(tmp_path / "study"), TrainParameters.of(SMOKE, "googlenet-control")
+    untrained = given.training.model_copy(update={"epochs": 0})
+    train.run(own, given.model_copy(update={"training": untrained}))
+    control, original = (own.weights(name) for name in ("googlenet-control", "googlenet"))
+    assert control.read_bytes() == original.read_bytes()
+
+
+def test_pictures_that_no_process_could_read_are_listed_once(capsys):
+    train._list_unreadable([["b.jpg"], ["a.jpg", "b.jpg"]])
+    assert capsys.readouterr().out.splitlines() == [
+        "2 training images cannot be read and were skipped:",
+        "  a.jpg",
+        "  b.jpg",
+    ]
+    train._list_unreadable([[], []])
+    assert capsys.readouterr().out == ""
+
+
+def test_maps_of_machines_that_share_no_folder_are_not_put_together(study, tmp_path, monkeypatch):
+    """The other process wrote its part elsewhere; the earlier predictions stay."""
+    monkeypatch.setattr(processes, "share", lambda: processes.Share(0, 2))
+    monkeypatch.setattr(processes, "gather", lambda value: [value, value])
+    monkeypatch.setattr(maps, "_write", lambda folder, study, given: (folder / "part").touch())
+    with pytest.raises(
+        UserError, match=r"parts/1 is not there; .* a folder that all machines share"
+    ):
+        maps.work(Study(tmp_path), MapsParameters.of(SMOKE, "googlenet"))
 
 
 def test_frozen_whole_network_trains_its_last_layer_alone(study, tmp_path):
@@ -240,6 +271,42 @@ def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monke
     declared.write_text(text.replace("seed: 1", "seed: 2"))
     smoke.parameters("data", None, study)
     assert not (study.folder / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "made"),
+    [
+        ("data", []),
+        ("surgery", ["data", "train googlenet"]),
+        (
+            "maps",
+            [
+                *("data", "train googlenet", "surgery googlenet-gap", "train googlenet-gap"),
+                *("surgery googlenet-gmp", "train googlenet-gmp", "train googlenet-control"),
+            ],
+        ),
+    ],
+)
+def test_notebook_opened_alone_makes_what_the_stages_before_it_leave(
+    tmp_path, monkeypatch, stage, made
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    done = []
+    for module in (data, surgery, train):
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(
+            module,
+            "run",
+            lambda study, given, name=name: done.append(
+                " ".join([name, *filter(None, [getattr(given, "network", None)])])
+            ),
+        )
+    own = Study(tmp_path / smoke.FOLDER)
+    given = smoke.parameters(stage, None, own, None if stage == "data" else "googlenet-gap")
+    assert done == made
+    assert getattr(given, "network", "googlenet-gap") == "googlenet-gap"
 
 
 def test_parameters_are_those_that_were_given_or_of_the_study_in_the_folder(tmp_path, monkeypatch):

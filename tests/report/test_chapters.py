@@ -4,10 +4,12 @@ import base64
 import re
 import shutil
 from html import unescape
+from math import nan
 
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -16,10 +18,12 @@ from camloc.boxes.rule import Rule
 from camloc.core import params
 from camloc.core.paths import EXECUTED, Study, repository_root
 from camloc.data.manifest import Manifest
+from camloc.maps import store
 from camloc.pipeline.parameters import DataParameters
 from camloc.pipeline.stages import data
 from camloc.report import claims, figures, tables
 from camloc.report.pages import Chapter, contents, made_by, read_chapters, render
+from made import store_random_maps
 
 ROOT = repository_root()
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
@@ -121,6 +125,51 @@ def test_chapters_have_the_prose_of_the_notebooks_as_they_are_now(
         write(tmp_path / "notebooks" / "02_finetune.ipynb", edited)
     (chapter,) = read_chapters(SMOKE, tmp_path)
     assert [cell.source for cell in chapter.notebook.cells] == shown
+
+
+@pytest.fixture
+def mapped_study(bare_study):
+    """The study with random predictions and maps of a network, and its manifest."""
+    study = Study(bare_study / "data")
+    store_random_maps(study, "googlenet", 3)
+    return study, Manifest.load(study.manifest).with_truth(study.truth)
+
+
+def shown(panel):
+    """The picture in a panel; what lies over it comes later."""
+    return np.asarray(panel.images[0].get_array()).tolist()
+
+
+def test_leading_classes_are_shown_by_rank_with_their_probability(mapped_study):
+    study, manifest = mapped_study
+    folder, image = study.predictions("googlenet") / "test", manifest.split("test").iloc[1]
+    figure = figures.leading_classes(manifest, image, folder, "cam", count=2)
+    stored = store.read(folder).set_index(["image", "rank"])
+    first, second = (stored.loc[(image["image"], rank)] for rank in (1, 2))
+    assert [panel.get_title() for panel in figure.axes] == [
+        f"true: {manifest.short_name(image['wnid'])}",
+        f"1. {manifest.short_name(first['wnid'])} {first['score']:.2f}",
+        f"2. {manifest.short_name(second['wnid'])} {second['score']:.2f}",
+    ]
+    picture = manifest.picture(image["path"]).tolist()
+    assert all(shown(panel) == picture for panel in figure.axes)
+
+
+def test_best_and_worst_pictures_are_those_of_the_ious_that_are_known(mapped_study):
+    study, manifest = mapped_study
+    split, rule = Split(study.predictions("googlenet"), manifest, "test"), Rule.of(SMOKE.boxes)
+    ious = pd.Series([0.3, nan, 0.9, 0.1, 0.5, 0.7], index=manifest.split("test")["image"])
+    figure = figures.best_worst_and_drawn(split, "cam", rule, ious, seed=1, count=2)
+    best, worst, drawn = np.array(figure.axes).reshape(3, 2)
+    assert [row[0].get_ylabel() for row in (best, worst, drawn)] == [
+        "best",
+        "worst",
+        "drawn, seed 1",
+    ]
+    pictures = [manifest.picture(path).tolist() for path in manifest.split("test")["path"]]
+    assert [pictures.index(shown(panel)) for panel in (*best, *worst)] == [2, 5, 3, 0]
+    assert 1 not in [pictures.index(shown(panel)) for panel in drawn]
+    assert figures.best_worst_and_drawn(split, "cam", rule, ious * nan, seed=1) is None
 
 
 def test_study_of_pictures_of_one_class_has_no_figure_of_several(bare_study):

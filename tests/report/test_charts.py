@@ -129,3 +129,14 @@ def test_figures_do_not_follow_a_persons_matplotlibrc(tmp_path):
         text=True,
     )
     assert done.stdout.split() == ["agg", "upper", "False", "100.0"], done.stderr
+
+
+def test_training_curves_have_a_line_of_each_split_and_run_and_are_named_once():
+    one = pd.DataFrame({"epoch": [1, 2], "train_loss": [2.0, 1.0], "val_loss": [3.0, 2.5]})
+    one = one.assign(train_err_top1=[50.0, 25.0], val_err_top1=[60.0, 40.0], run=1)
+    two = one.assign(run=2, val_err_top1=[70.0, 30.0])
+    loss, error = figures.training_curves(pd.concat([one, two])).axes
+    assert [loss.get_ylabel(), error.get_ylabel()] == ["cross-entropy", "top-1 error (%)"]
+    drawn = [line.get_ydata().tolist() for line in error.lines]
+    assert drawn == [[50.0, 25.0], [50.0, 25.0], [60.0, 40.0], [70.0, 30.0]]
+    assert [text.get_text() for text in error.get_legend().get_texts()] == ["train", "val"]

@@ -117,3 +117,31 @@ def test_examples_that_are_not_installed_are_told_with_the_line_that_installs_th
     monkeypatch.setattr(look, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"give a picture; .* `uv sync --group photos`"):
         examples()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--size", "31", "'31' is no number of pixels from 32 to 2048"),
+        ("--size", "2049", "'2049' is no number of pixels"),
+        ("--size", "3²", "'3²' is no number of pixels"),
+        ("--threshold", "1.1", "'1.1' is no share from 0 to 1"),
+        ("--threshold", "nan", "'nan' is no share from 0 to 1"),
+        ("--threshold", "20 %", "'20 %' is no share from 0 to 1"),
+    ],
+)
+def test_option_out_of_its_range_is_refused(capsys, option, value, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["look", option, value])
+    assert message in capsys.readouterr().err
+
+
+def test_higher_threshold_gives_a_smaller_box(tmp_path):
+    sides = []
+    for threshold in ("0.2", "0.8"):
+        options = ["--size", "224", "--threshold", threshold, "--out", str(tmp_path / threshold)]
+        assert main(["look", str(CHELSEA), *options]) == 0
+        told = json.loads((tmp_path / threshold / f"{CHELSEA.stem}.json").read_text())
+        xmin, ymin, xmax, ymax = told["classes"][0]["box"]
+        sides.append((xmax - xmin, ymax - ymin))
+    assert np.all(np.array(sides[1]) < sides[0])

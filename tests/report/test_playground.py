@@ -1,5 +1,7 @@
 """The widgets of the playground, moved as a person would."""
 
+from datetime import datetime
+
 import pytest
 
 from camloc.core.errors import UserError
@@ -41,3 +43,8 @@ def test_map_follows_the_picture_the_class_the_method_and_the_threshold(monkeypa
     named["class"].value = "the likeliest"
     named["or path"].value = str(COFFEE)
     assert last()[0] == ["espresso"]
+    named["or path"].value = ""
+    uploaded = {"name": CHELSEA.name, "type": "image/png", "last_modified": datetime.now()}
+    content = CHELSEA.read_bytes()
+    named["picture"].value = (uploaded | {"size": len(content), "content": memoryview(content)},)
+    assert last()[0] == ["Egyptian cat"]

@@ -171,6 +171,17 @@ def test_checkpoint_of_something_else_is_refused_with_the_difference(tmp_path):
     assert "delete the file" in lines[4]
 
 
+def test_machines_that_see_different_checkpoints_are_told(tmp_path, monkeypatch):
+    """Another one of them finds none where this one does."""
+    path = tmp_path / "checkpoint.pt"
+    train(Checkpoint(path, {}))
+    monkeypatch.setattr(module, "gather", lambda where: [where, None])
+    with pytest.raises(
+        UserError, match=r"different checkpoints at .*; put the study into a folder"
+    ):
+        train(Checkpoint(path, {}))
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None], ids=["empty", "text", "cut"])
 def test_broken_checkpoint_is_refused_by_name(tmp_path, content):
     path = tmp_path / "checkpoint.pt"

@@ -280,3 +280,21 @@ def test_photographs_through_kaggles_layout_are_the_same_data(tmp_path):
         assert a.sort_values([*a]).to_numpy().tolist() == b.sort_values([*b]).to_numpy().tolist()
     for path, other in zip(*(sorted(m.images["path"]) for m in (kaggle, own)), strict=True):
         assert (kaggle.picture(path) == own.picture(other)).all(), path
+
+
+def test_sizes_need_not_be_told_and_those_of_other_images_do_not_count(tmp_path):
+    metadata(tmp_path)
+    (tmp_path / "train" / "image_sizes.txt").unlink()
+    put(tmp_path / "val" / "image_sizes.txt", "other.jpg,9,9\nc.jpg,50,40\n")
+    put(tmp_path / "classes.txt", CLASSES.partition("n03")[0])
+    images = read(tmp_path, classes=tmp_path / "classes.txt").images
+    assert images[["width", "height"]].drop_duplicates().to_numpy().tolist() == [[50, 40]]
+
+
+def test_two_images_of_one_id_are_refused_with_their_line(tmp_path):
+    metadata(tmp_path)
+    jpeg(tmp_path / "val" / "images" / "c.png")
+    put(tmp_path / "val" / "image_ids.txt", "c.jpg\nc.png\n")
+    put(tmp_path / "val" / "class_labels.txt", "c.jpg,0\nc.png,0\n")
+    with pytest.raises(UserError, match=r"class_labels\.txt:2: .*/c\.png is listed already; keep"):
+        read(tmp_path)

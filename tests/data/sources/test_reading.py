@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from camloc.core.errors import UserError
-from camloc.data.sources.reading import examined, read_lines, whole_numbers
+from camloc.data.sources.reading import entries, examined, read_lines, whole_numbers
 
 
 def test_sizes_keep_the_order_over_many_batches(tmp_path):
@@ -55,3 +55,10 @@ def test_corner_that_is_no_whole_number_is_refused(field):
     assert whole_numbers("a:1", [" 1\n", "\x1e-2", "+3", "04"]) == [1, -2, 3, 4]
     with pytest.raises(UserError, match=r"^a:1: expected whole numbers xmin ymin xmax ymax, not"):
         whole_numbers("a:1", ["1", "2", field, "4"])
+
+
+def test_folder_that_is_none_is_refused_and_a_missing_one_is_empty(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(UserError, match=r"/a cannot be read as a folder \(.*Not a directory"):
+        entries(tmp_path / "a")
+    assert entries(tmp_path / "none") == []
