@@ -122,47 +122,12 @@ def test_archives_are_unpacked_side_by_side_as_the_folder(tmp_path):
     }
 
 
-def link(name, target, kind=tarfile.SYMTYPE):
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname = kind, target
-    return member
-
-
-filters = pytest.mark.skipif(
-    not hasattr(tarfile, "data_filter"), reason="Python before 3.11.4 unpacks tars unfiltered"
-)
-
-
-@pytest.mark.parametrize("archive", ["a.zip", pytest.param("a.tgz", marks=filters)])
-@pytest.mark.parametrize("name", ["/up.txt", "../up.txt", "a/../../up.txt"])
-def test_nothing_is_written_outside_the_folder(tmp_path, archive, name):
-    (tmp_path / "inner").mkdir()
-    made = write(tmp_path / archive, {"good.txt": "good", name: "bad"})
-    try:
-        unpack([made], tmp_path / "inner" / "out")
-    except UserError as error:
-        assert f"{made} cannot be unpacked" in str(error)
-    assert {p.name for p in tmp_path.iterdir()} == {archive, "inner"}
-    assert {p.name for p in (tmp_path / "inner").iterdir()} <= {"out"}
-
-
-@filters
-@pytest.mark.parametrize(
-    "member", [link("a", "/etc/passwd"), link("a", "../../b"), link("a", "", tarfile.FIFOTYPE)]
-)
-def test_link_that_leads_outside_and_device_are_refused(tmp_path, member):
-    made = write(tmp_path / "a.tgz", {"good.txt": "good", "a": member})
-    with pytest.raises(UserError, match=rf"{made} cannot be unpacked into {tmp_path / 'out'} \("):
-        unpack([made], tmp_path / "out")
-    assert list(tmp_path.iterdir()) == [made]
-
-
 @pytest.mark.parametrize("name", ["b.zip", "b.tgz"])
 @pytest.mark.parametrize("content", [b"", b"<html>log in</html>", None])
 def test_damaged_archive_is_named_and_leaves_nothing_of_those_before_it(tmp_path, name, content):
     good = write(tmp_path / "a.tgz", {"a.txt": "one"})
     bad = write(tmp_path / name, {"b.bin": random.Random(0).randbytes(9000).hex()})
     bad.write_bytes(bad.read_bytes()[:5000] if content is None else content)
-    with pytest.raises(UserError, match=rf"^{bad} cannot be unpacked into .*; make room or fetch"):
+    with pytest.raises(UserError, match=rf"^{bad} is damaged or truncated \(.*\); fetch it again"):
         unpack([good, bad], tmp_path / "out")
     assert sorted(tmp_path.iterdir()) == sorted([good, bad])

@@ -1,14 +1,13 @@
 """Published archives: fetched once, checked before they take their names, and unpacked."""
 
 import hashlib
-import tarfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from camloc.core.download import download
 from camloc.core.errors import UserError, refusing
 from camloc.core.files import replacing, replacing_file
+from camloc.data.sources.archives import files
 
 
 def fetch(url: str, path: Path, md5: str) -> None:
@@ -33,7 +32,8 @@ def unpack(archives: Sequence[Path], folder: Path) -> None:
     Nothing is written outside of it, whatever the archives hold.
 
     Raises:
-        UserError: one of them is damaged or holds what belongs in no data set, or there is no room.
+        UserError: one of them is damaged or holds what belongs in no data set (see
+            `camloc.data.sources.archives.files`), or no file at all, or there is no room.
     """
     with replacing(folder) as new:
         for path in archives:
@@ -42,14 +42,16 @@ def unpack(archives: Sequence[Path], folder: Path) -> None:
 
 
 def _extract(path: Path, folder: Path) -> None:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)
-    else:
-        with tarfile.open(path) as archive:
-            # Python 3.11.3 and older have no such filter; the checksum was right all the same.
-            archive.extraction_filter = getattr(tarfile, "data_filter", None)
-            archive.extractall(folder)
+    made: set[Path] = set()  # most files lie in a folder with many others
+    for _, member in files(path):
+        target = folder / member.path
+        if target.parent not in made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
+        target.unlink(missing_ok=True)  # of several files of one name the last counts, as in tar
+        member.copy(target)
+    if not made:
+        raise UserError(f"{path} holds no files; fetch it again")
 
 
 def _check(file: Path, md5: str, what: object, advice: str) -> None:

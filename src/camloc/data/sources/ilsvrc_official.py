@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from camloc.core.errors import UserError, reason, refuse, refusing
 from camloc.core.files import write_text
 from camloc.core.progress import progress
+from camloc.data.sources.archives import Member, files, members
 from camloc.data.sources.ilsvrc import (
     ANNOTATIONS,
     BLACKLIST,
@@ -33,7 +34,6 @@ from camloc.data.sources.ilsvrc import (
     blacklisted,
 )
 from camloc.data.sources.reading import check_class, read_fields
-from camloc.data.sources.tars import Member, files, members
 
 TRAIN, VAL, TEST = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_img_test*.tar"
 TRAIN_BOXES, VAL_BOXES = "ILSVRC2012_bbox_train_v2.tar.gz", "ILSVRC2012_bbox_val_v3.tgz"
