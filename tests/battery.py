@@ -27,7 +27,8 @@ import torch
 from camloc.core.errors import UserError, reason
 
 SECONDS = 10.0  # a reader that takes longer hangs
-MEMORY = 1 << 30  # bytes more than before that reading a file may take
+# Bytes more than before that reading a file may take: some, and so many times its own.
+MEMORY, TIMES = 256 << 20, 64
 BACKSTOP = 8 << 30  # bytes of address space more, so that a failure harms nothing else
 OUT = "out"  # the folder that archives are unpacked into
 
@@ -38,13 +39,17 @@ class Format(NamedTuple):
     """What one format is tried with.
 
     `make` gives whole files by their names; each of them gets damaged while the others, and those
-    of `beside`, stay whole. `read` takes the path of the damaged one.
+    of `beside`, stay whole. `read` takes the path of the damaged one. It may take so much `memory`
+    and `TIMES` the file's size. Of a `tree` of files a refusal may name another than the damaged
+    one: the picture that a line leads to, or the tree.
     """
 
     make: Callable[[], dict[str, bytes]]
     read: Callable[[Path], object]
     damages: tuple[Damage, ...]
     beside: Mapping[str, bytes] = MappingProxyType({})
+    memory: int = MEMORY
+    tree: bool = False
 
 
 class Failure(NamedTuple):
@@ -61,7 +66,7 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of the files of a format; `memory` in bytes more than before the first."""
+    """What came of the files of a format; `memory` is the most that one took, in bytes."""
 
     read: int
     refused: int
@@ -77,9 +82,7 @@ def damaged(form: Format, files: dict[str, bytes], seed: int) -> tuple[str, str,
     return damage.__name__, name, damage(rng, files[name], files[other])
 
 
-def battery(
-    form: Format, seeds: Sequence[int], seconds: float = SECONDS, memory: int = MEMORY
-) -> Outcome:
+def battery(form: Format, seeds: Sequence[int], seconds: float = SECONDS) -> Outcome:
     """What comes of the files of these seeds.
 
     Raises:
@@ -87,7 +90,7 @@ def battery(
     """
     cases: list[Case] = []
     while len(cases) < len(seeds):  # a process ends at a file that hangs, kills or fills it
-        cases += _in_a_process(form, seeds[len(cases) :], seconds, memory)
+        cases += _in_a_process(form, seeds[len(cases) :], seconds)
     return Outcome(
         read=sum(not case.refused and case.failure is None for case in cases),
         refused=sum(case.refused for case in cases),
@@ -102,6 +105,7 @@ def whole_files(form: Format, folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     files = form.make()
     for name, content in {**form.beside, **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return files
 
@@ -115,9 +119,7 @@ class Case(NamedTuple):
     memory: int = 0
 
 
-def _in_a_process(
-    form: Format, seeds: Sequence[int], seconds: float, memory: int
-) -> Iterator[Case]:
+def _in_a_process(form: Format, seeds: Sequence[int], seconds: float) -> Iterator[Case]:
     context = multiprocessing.get_context("fork")  # torch is imported once
     receiver, sender = context.Pipe(duplex=False)
     with TemporaryDirectory() as folder:
@@ -135,10 +137,6 @@ def _in_a_process(
                 if (case := _received(receiver)) is None:
                     yield Case(Failure(*about, "the process died"))
                     return
-                if case.memory > memory:  # the next peak shows in a new process alone
-                    failure = case.failure or Failure(*about, f"took more than {memory >> 20} MiB")
-                    yield case._replace(failure=failure, refused=False)
-                    return
                 yield case
         finally:
             child.kill()
@@ -154,20 +152,24 @@ def _read_all(form: Format, seeds: Sequence[int], folder: Path, sender: Connecti
     torch.set_num_threads(1)
     files = whole_files(form, folder / "files")
     for name in files:
-        form.read(folder / "files" / name)
+        with _quiet():
+            form.read(folder / "files" / name)
         shutil.rmtree(folder / "files" / OUT, ignore_errors=True)
     _bound_memory()
-    start = _peak()
     for seed in seeds:
         damage, name, content = damaged(form, files, seed)
         path = folder / "files" / name
         path.write_bytes(content)
         sender.send((seed, damage, name))
+        most, before = form.memory + TIMES * len(content), _peak(anew=True)
         began = time.perf_counter()
         refused, *wrong = _attempt(form, path, folder)
         seconds = time.perf_counter() - began
+        memory = _peak() - before
+        if memory > most and not wrong:
+            refused, wrong = False, [f"took more than {most >> 20} MiB"]
         failure = Failure(seed, damage, name, *wrong) if wrong else None
-        sender.send(Case(failure, refused, seconds, _peak() - start))
+        sender.send(Case(failure, refused, seconds, memory))
         path.write_bytes(files[name])
 
 
@@ -193,8 +195,12 @@ def _quiet() -> Iterator[None]:
             os.close(stream)
 
 
-def _peak() -> int:
-    """Bytes that this process has held at most."""
+def _peak(anew: bool = False) -> int:
+    """Bytes that this process has held at most; on Linux since this was called `anew`, so that a
+    file that takes much hides none after it."""
+    if anew and sys.platform == "linux":
+        with contextlib.suppress(OSError):  # some kernels have no such file
+            Path("/proc/self/clear_refs").write_text("5")
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -206,14 +212,14 @@ def _attempt(form: Format, path: Path, folder: Path) -> tuple:
         with _quiet():
             form.read(path)
     except UserError as error:
-        if not _names(path, str(error)):
+        if not _names(path, str(error)) and not (form.tree and f"{folder}{os.sep}" in str(error)):
             return False, "refused without the file's name", reason(error)
         refused = True
     except BaseException as error:  # some libraries panic
         return False, f"{type(error).__name__} at {_place(error)}", reason(error)
     finally:
         left = _removed(set(folder.rglob("*")) - before)
-    out = path.parent / OUT
+    out = folder / "files" / OUT
     left = [new for new in left if refused or out not in (new, *new.parents)]
     return (False, "left files", ", ".join(new.name for new in left)) if left else (refused,)
 

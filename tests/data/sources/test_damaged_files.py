@@ -62,8 +62,8 @@ def test_reader_that_fails_is_reported_with_its_seed(reader, seconds, kind):
         return None if path.read_bytes() in whole else reader(path)
 
     whole = FORMATS["bmp"].make().values()
-    form = FORMATS["bmp"]._replace(read=read)
-    outcome = battery(form, [8, 9], seconds, memory=32 << 20)
+    form = FORMATS["bmp"]._replace(read=read, memory=32 << 20)
+    outcome = battery(form, [8, 9], seconds)
     assert [failure.seed for failure in outcome.failures] == [8, 9]
     assert all(failure.kind.startswith(kind) for failure in outcome.failures)
     assert (outcome.read, outcome.refused) == (0, 0)
