@@ -52,13 +52,10 @@ def yaml_start(rng: Random, content: bytes, other: bytes) -> bytes:
 
 
 def studies() -> dict[str, bytes]:
-    """The ready-made studies."""
+    """Small ready-made studies, of shapes, of ILSVRC and of pretrained networks."""
     folder = Path(__file__).parents[2] / "params"
-    return {path.name: path.read_bytes() for path in folder.glob("*.yaml")}
-
-
-def smoke() -> dict[str, bytes]:
-    return {"params.yaml": studies()["smoke.yaml"]}
+    names = ("smoke.yaml", "pretrained.yaml", "ilsvrc-val.yaml")
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 def tree_changed(rng: Random, content: bytes, other: bytes) -> bytes:

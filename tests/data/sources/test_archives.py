@@ -144,6 +144,54 @@ def test_declared_size_that_a_zip_does_not_hold_is_refused(tmp_path):
         refused(made, rf"^{made} is damaged or truncated \(")
 
 
+@pytest.mark.parametrize(
+    ("place", "new", "why"),
+    [
+        (32, b"\xff\xff", "its directory lacks entries"),  # a comment that reaches over the next
+        (16, bytes(12), "its directory and 'top/a.txt' differ"),  # an empty file, by its checksum
+        (10, bytes(2), "its directory and 'top/a.txt' differ"),  # stored as it is
+    ],
+)
+def test_zip_whose_directory_is_damaged_is_refused(tmp_path, place, new, why):
+    """No checksum covers it, and zipfile takes it as it is."""
+    made = write(tmp_path / "a.zip", GOOD)
+    content = bytearray(made.read_bytes())
+    start = content.index(b"PK\1\2") + place
+    content[start : start + len(new)] = new
+    made.write_bytes(content)
+    refused(made, rf"^{made} is damaged or truncated \({why}\)")
+
+
+def test_zip_that_was_written_to_a_pipe_is_read(tmp_path):
+    """Checksums and sizes stand behind each member, and a comment at its end."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    with zipfile.ZipFile(stream := Pipe(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = b"of no importance"
+        for name, content in GOOD.items():
+            archive.writestr(name, content)
+    (tmp_path / "a.zip").write_bytes(stream.getvalue())
+    unpack([tmp_path / "a.zip"], tmp_path / "out")
+    assert (tmp_path / "out" / "top" / "a.txt").read_bytes() == b"one"
+
+
+def test_zip_in_64_bits_is_read(tmp_path, monkeypatch):
+    """Tiny ImageNet's has more members than its end can count, which says 65,535 then."""
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in GOOD.items():
+            with archive.open(name, "w", force_zip64=True) as file:
+                file.write(content)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[-14:-10] = b"\xff" * 4
+    (tmp_path / "a.zip").write_bytes(content)
+    unpack([tmp_path / "a.zip"], tmp_path / "out")
+    assert (tmp_path / "out" / "top" / "a.txt").read_bytes() == b"one"
+
+
 def test_header_that_claims_to_be_long_takes_no_memory(tmp_path):
     """A name of 17 MiB: tarfile would read as much as is told."""
     member = tarfile.TarInfo("././@LongLink")

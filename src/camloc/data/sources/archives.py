@@ -11,6 +11,7 @@ import io
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -156,6 +157,7 @@ def _of_zip(name: str | Path, file: IO[bytes], size: int) -> Iterator[Member]:
         archive = zipfile.ZipFile(file)
         if sum(info.file_size for info in archive.infolist()) > most(size):
             raise zipfile.BadZipFile(TOO_MUCH)
+        _check_directory(archive, file, size)
     with archive:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where it was written on no Unix
@@ -163,6 +165,23 @@ def _of_zip(name: str | Path, file: IO[bytes], size: int) -> Iterator[Member]:
             opened = partial(archive.open, info)
             folder = info.is_dir() and kind in (0, stat.S_IFDIR)
             yield Member(name, info.filename, info.file_size, plain, folder, opened)
+
+
+def _check_directory(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> None:
+    """Hold the directory of a zip, which no checksum covers, against its end, which counts the
+    entries, and against the header before each member; zipfile compares their names alone."""
+    file.seek(size - 22 - len(archive.comment))
+    (count,) = struct.unpack_from("<H", file.read(22), 10)
+    if count not in (len(archive.infolist()) & 0xFFFF, 0xFFFF):  # the latter where it says more
+        raise zipfile.BadZipFile("its directory lacks entries")
+    for info in archive.infolist():
+        file.seek(info.header_offset)
+        flags, method, crc, *sizes = struct.unpack_from("<2H4x3L", file.read(30), 6)
+        told = [info.compress_size, info.file_size]
+        if flags & 8:  # they stand behind the member
+            continue
+        if method != info.compress_type or crc != info.CRC or sizes not in (told, [0xFFFFFFFF] * 2):
+            raise zipfile.BadZipFile(f"its directory and {info.filename!r} differ")
 
 
 def files(
