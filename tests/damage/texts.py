@@ -6,6 +6,7 @@ from random import Random
 NUMBERS = (b"-1", b"0", b"1e999", b"nan", b"inf", b"1.5", b"9" * 30, b"9" * 5000, b"1_0", b"0x10")
 NUMBERS += ("\u0663".encode(), "²".encode(), b"", b"--1", b"+1", b"1e308", b"-0", b"007", b"NA")
 WORDS = (b"NA", b"", b'"', b"'", b"\0", "ü".encode(), b"\xfc", b"\xef\xbb\xbf", b"x" * 1_000_000)
+WORDS += (b".", b"..", b"/", b"../x", b"x" * 300, b"a/" * 3000, b"/etc/hostname", b"~")
 WORDS += (b"a,b", b"&x;", b"<", b"%", b"#", b"=1+1", b"\x1b[2J", b"0", b"\t", b"*a", b"- ", b"|")
 ENDS = (b"\r", b"\r\n", b"\n\n", b"\x0b", b"\x0c", b"\x85", "\u2028".encode(), b"", b" ", b"\n\0")
 CODINGS = ("utf-16", "utf-16-le", "utf-8-sig", "utf-32", "utf-7", "cp037", "utf-16-be")

@@ -161,6 +161,11 @@ def test_what_are_no_maps_is_refused_by_name(brought, capsys, content, message):
     assert f"camloc: {brought / 'maps.npy'} " in error and message in error
 
 
+def test_maps_of_a_name_that_is_too_long_for_any_file_are_refused(brought, capsys):
+    assert score_maps(brought, maps="x" * 300) == {"code": 2}
+    assert "is not an array as NumPy writes it" in capsys.readouterr().err
+
+
 def test_map_of_a_folder_that_is_none_is_refused_by_name(brought, capsys):
     (brought / "maps").mkdir()
     np.save(brought / "maps/a.npy", np.ones((4, 4)))

@@ -123,6 +123,12 @@ def test_weights_of_another_width_are_refused(repository, name, width):
     )
 
 
+def test_name_that_is_too_long_for_any_file_is_refused(repository):
+    original = {"width": 0.02, "weights": {"source": "path", "path": "x" * 300}}
+    [line] = refusal({"alexnet": original})
+    assert line.startswith("params.yaml: originals.alexnet.weights.path: there is no file xxx")
+
+
 def test_broken_weights_file_is_refused_once(repository):
     (repository / "weights.pth").write_bytes(b"<html>")
     original = {"width": 0.02, "weights": {"source": "path", "path": "weights.pth"}}

@@ -226,7 +226,7 @@ def _known(intervals: dict[str, tuple[float, float]]) -> dict[str, tuple[float, 
 
 def _map_reader(maps: Path, names: Sequence[str]) -> Callable[[int], NDArray]:
     """A function that gives map i of the array or the folder."""
-    if maps.is_dir():
+    if os.path.isdir(maps):  # noqa: PTH112, see `_paths`
         paths = _paths(maps, names, ".npy")
         return lambda i: _load(paths[i])
     array = _load(maps)

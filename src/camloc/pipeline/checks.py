@@ -1,5 +1,6 @@
 """What params.yaml names must exist and fit: checked before any work starts."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,8 @@ class _Checks:
 
 def _existing(path: Path, kind: str) -> Path:
     found = repository_root() / path
-    if not (found.is_dir() if kind == "folder" else found.is_file()):
+    # `Path`'s own raise for a name that is too long for any file.
+    is_there = {"folder": os.path.isdir, "file": os.path.isfile}[kind]
+    if not is_there(found):
         raise UserError(f"there is no {kind} {path}; give the path of one that exists")
     return found

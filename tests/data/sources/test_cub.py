@@ -171,6 +171,7 @@ def test_missing_index_file_is_named(folder, name):
             rf"images\.txt:4: .* lie in {WREN} x, the fold",
         ),
         ("images.txt", f"2 {ALBATROSS}", f"2 {WREN}", r"images\.txt:2: .*A_2.* not lie in 001\."),
+        ("images.txt", f"{ALBATROSS}/A_2.jpg", ".", r"images\.txt:2: \. does not lie in 001\."),
         ("images.txt", "\n2 ", "\n1 ", r"images\.txt:2: id 1 has a line already"),
         ("images.txt", "A_3", "A_1", "lists images twice .*: A_1 "),
         ("images.txt", "A_3", "A_4", r"A_4\.jpg is missing"),

@@ -127,7 +127,7 @@ def _images(root: Path, wnids: dict[str, str]) -> list[dict]:
         label_place, (number,) = labels[image]
         check_class(number, wnids, label_place, "classes.txt")
         wnid = wnids[number]
-        if PurePosixPath(path).parts[0] != wnid:
+        if PurePosixPath(path).parts[:1] != (wnid,):
             raise UserError(
                 f"{place}: {path} does not lie in {wnid}, the folder of its class by {label_place}"
             )

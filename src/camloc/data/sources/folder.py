@@ -15,6 +15,7 @@ label, number (from 0) or name in a file of classes; without one they stand for 
 in their order. An image's id is its path without its end.
 """
 
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,8 @@ def read(
     _check_sizes(table)
     table["mask"] = [masks.listed(*row) for row in table[["masks", "ignored"]].to_numpy()]
     named = [path for mask in table["mask"].dropna() for path in masks.paths_of(mask)]
-    lacking = [path for path in dict.fromkeys(named) if not (folder / path).is_file()]
+    # `Path.is_file` raises for a name that is too long for any file.
+    lacking = [path for path in dict.fromkeys(named) if not os.path.isfile(folder / path)]  # noqa: PTH113
     refuse(folder, lacking, "lacks masks", "put them there or take out their names")
     boxes = pd.DataFrame(listed.boxes, columns=["image", *CORNERS])
     boxes = boxes.merge(table[["image", "wnid", "width", "height"]], on="image")
@@ -237,7 +239,8 @@ def _fields(path: Path, columns: str) -> Iterable[tuple[str, list[str]]]:
 
 
 def _id(path: str) -> str:
-    return PurePosixPath(path).with_suffix("").as_posix()
+    own = PurePosixPath(path)
+    return own.with_suffix("").as_posix() if own.name else path  # . and / have no name
 
 
 def _turned(folder: Path, paths: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

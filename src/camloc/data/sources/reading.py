@@ -189,7 +189,7 @@ def require(paths: Iterable[Path], advice: str) -> None:
         UserError: `<path> is missing; data.folder names a folder that holds <advice>`.
     """
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110, `Path.exists` raises for a name that is too long
             raise UserError(f"{path} is missing; data.folder names a folder that holds {advice}")
 
 
