@@ -304,6 +304,13 @@ def test_missing_part_of_the_layout_is_named(folder, name):
             "",
             r"mapping\.txt:1: expected wnid",
         ),
+        (
+            "LOC_synset_mapping.txt",
+            TENCH,
+            "/etc",
+            r"mapping\.txt:1: '/etc' is no name of a class's",
+        ),
+        ("LOC_synset_mapping.txt", TENCH, "..", r"mapping\.txt:1: '\.\.' is no name of a class's"),
         ("LOC_synset_mapping.txt", TENCH, "n01440746", rf"{TENCH}: .*did you mean n01440746"),
         (
             "LOC_synset_mapping.txt",

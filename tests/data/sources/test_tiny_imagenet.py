@@ -165,6 +165,7 @@ def test_missing_index_file_is_named(folder, name):
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
+        ("wnids.txt", BUS, "a/b", r"wnids\.txt:1: 'a/b' is no name of a class's folder"),
         ("wnids.txt", BUS, "n04146641", r"wnids\.txt:1: .*n04146641.*did you mean n04146614"),
         ("wnids.txt", f"{BUS}\n", "", rf"train/{BUS}: class '{BUS}' is not in wnids\.txt"),
         (

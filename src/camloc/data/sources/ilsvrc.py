@@ -30,6 +30,7 @@ from camloc.core.threads import in_threads
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 from camloc.data.sources.reading import (
     check_class,
+    check_folder_name,
     check_folders,
     clipped,
     entries,
@@ -140,8 +141,10 @@ def annotation(content: bytes, name: str, wnid: str, advice: str) -> list[list[i
 
 
 def _classes(folder: Path) -> dict[str, str]:
-    lines = read_fields(folder / SYNSETS, "wnid names")
-    classes = {wnid: name.strip() for _, (wnid, name) in lines}
+    classes = {}
+    for place, (wnid, name) in read_fields(folder / SYNSETS, "wnid names"):
+        check_folder_name(wnid, place)
+        classes[wnid] = name.strip()
     for split in ("train", "val"):
         check_folders(folder / DATA / split, classes, SYNSETS)
     return dict(sorted(classes.items()))

@@ -5,7 +5,7 @@ import os
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -202,6 +202,16 @@ def chosen(classes: dict[str, str], wanted: list[str] | None, index: Path) -> di
     for wnid in wanted or []:
         check_class(wnid, classes, "params.yaml: data.classes", str(index))
     return {wnid: name for wnid, name in sorted(classes.items()) if not wanted or wnid in wanted}
+
+
+def check_folder_name(wnid: str, place: str) -> None:
+    """Refuse a class whose folder would lie elsewhere, such as `..`.
+
+    Raises:
+        UserError: it would; the message starts with `place`.
+    """
+    if wnid == ".." or PurePosixPath(wnid).name != wnid:
+        raise UserError(f"{place}: {wnid!r} is no name of a class's folder; correct it")
 
 
 def check_class(wnid: str, classes: Iterable[str], place: str, index: str) -> None:

@@ -19,6 +19,7 @@ from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, Manifest
 from camloc.data.sources.download import fetch, unpack
 from camloc.data.sources.reading import (
     check_class,
+    check_folder_name,
     check_folders,
     chosen,
     draw_val,
@@ -90,6 +91,7 @@ def _classes(folder: Path) -> dict[str, str]:
     classes = {}
     for place, line in read_lines(folder / "wnids.txt"):
         wnid = line.strip()
+        check_folder_name(wnid, place)
         check_class(wnid, words, place, "words.txt")
         classes[wnid] = words[wnid]
     check_folders(folder / "train", classes, "wnids.txt")
