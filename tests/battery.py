@@ -212,7 +212,7 @@ def _attempt(form: Format, path: Path, folder: Path) -> tuple:
         with _quiet():
             form.read(path)
     except UserError as error:
-        if not _names(path, str(error)) and not (form.tree and f"{folder}{os.sep}" in str(error)):
+        if not (_names(path, str(error)) or (form.tree and _leads(folder, str(error)))):
             return False, "refused without the file's name", reason(error)
         refused = True
     except BaseException as error:  # some libraries panic
@@ -236,6 +236,11 @@ def _names(path: Path, message: str) -> bool:
     """Whether a message names a file, or its folder and the image that it is of."""
     of_folder = message.startswith(f"{path.parent} ") and path.stem in message
     return path.name in message or of_folder
+
+
+def _leads(folder: Path, message: str) -> bool:
+    """Whether a message names a file below a folder, or a picture by the path that a line gives."""
+    return f"{folder}{os.sep}" in message or message.startswith(("image ", "mask "))
 
 
 def _place(error: BaseException) -> str:

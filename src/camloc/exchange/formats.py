@@ -15,8 +15,6 @@ Labels are compared as they are written, so both files must use one vocabulary: 
 devkit's numbers.
 """
 
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,14 +23,16 @@ import pandas as pd
 
 from camloc.boxes.geometry import CORNERS
 from camloc.boxes.paper import MOST_PIXELS, are_sizes
-from camloc.core.errors import UserError, refuse, refusing
+from camloc.core.errors import UserError, refuse
 from camloc.core.files import read_text
+from camloc.core.tables import read_csv
 
 MOST_PREDICTIONS = 5  # of an image
 KAGGLE = ["ImageId", "PredictionString"]
 SIZES = ["image", "width", "height"]
 TRUTH = ["image", "label", *CORNERS]
 PREDICTIONS = ["image", "rank", "label", *CORNERS]
+AS_WRITTEN = {"skipinitialspace": True, "low_memory": False}
 NO_NUMBERS = "holds corners that are no finite numbers"
 
 
@@ -106,7 +106,7 @@ def read_sizes(path: Path) -> pd.DataFrame:
         UserError: a column is missing, an image is named twice, a side is not positive, or an
             image has more than `MOST_PIXELS`.
     """
-    table = _parse_csv(path, dtype={"image": str})
+    table = read_csv(path, dtype={"image": str}, **AS_WRITTEN)
     _check_columns(path, table, SIZES)
     refuse(path, table["image"][table["image"].duplicated()], "names images twice")
     sides = table[SIZES[1:]].apply(pd.to_numeric, errors="coerce")
@@ -226,7 +226,7 @@ def _read_csv(
     """
     texts = dict.fromkeys(["image", "label", *KAGGLE], str)
     empty = dict.fromkeys(CORNERS, "")
-    table = _parse_csv(path, dtype=texts, na_values=empty)
+    table = read_csv(path, dtype=texts, na_values=empty, **AS_WRITTEN)
     if set(KAGGLE) <= set(table):
         more = [c for c in table if c not in KAGGLE and not c.startswith("Unnamed:")]
         refuse(path, more, f"holds columns beside {','.join(KAGGLE)}", "leave them out")
@@ -254,24 +254,6 @@ def _read_devkit(path: Path, images: Sequence[str] | None) -> tuple[pd.DataFrame
     groups = _groups(path, images, lines)
     filler = (groups["wnid"] == "0") & (groups[CORNERS] == 0).all(axis=1)
     return groups[~filler].reset_index(drop=True), images
-
-
-def _parse_csv(path: Path, **options) -> pd.DataFrame:
-    """A CSV. Nothing but what `na_values` says is missing: an image may be called NA."""
-    text = io.StringIO(read_text(path))
-    with (
-        refusing(f"{path} is not a CSV", "give one with a header, its columns apart by commas"),
-        warnings.catch_warnings(action="error", category=pd.errors.ParserWarning),
-    ):
-        # Of rows that are longer than the header pandas would take the first column for an index.
-        return pd.read_csv(
-            text,
-            index_col=False,
-            keep_default_na=False,
-            skipinitialspace=True,
-            low_memory=False,
-            **options,
-        )
 
 
 def _groups(

@@ -168,6 +168,11 @@ def test_lines_of_a_table_are_counted_and_empty_ones_passed_over(tmp_path):
         ("images.csv", "path,label\na.jpg,n01", r"images\.csv lacks the columns.* split"),
         ("images.csv", "path,split,label\na.jpg,dev,n01", r"csv:2: split is .*, not 'dev'"),
         ("images.csv", "path,split,label\na.jpg,val,n01", r"a\.jpg is missing"),
+        (
+            "images.csv",
+            "path,split,label" + ",x" * 5000,
+            r"images\.csv is not a CSV .* 5,003 colum",
+        ),
         ("images.csv", "path,split,label\n.,val,n01", r"image .* is truncated or not an image"),
         ("val/localization.txt", f"c.jpg,{'x' * 300}", r"lacks masks: val/xxx"),
     ],

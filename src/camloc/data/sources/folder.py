@@ -16,7 +16,6 @@ in their order. An image's id is its path without its end.
 """
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from camloc.core.errors import UserError, near_matches, refuse, refusing
+from camloc.core.errors import UserError, near_matches, refuse
+from camloc.core.tables import read_csv
 from camloc.core.threads import in_threads
 from camloc.data import masks
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Manifest
@@ -156,10 +156,8 @@ def _class_of(label: str, place: str, classes: dict[str, str] | None) -> str:
 
 
 def _read_table(listed: _Listed, path: Path) -> None:
-    with refusing(f"{path} is no CSV in UTF-8", "save it as one"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of commas at ends of lines
-        options = {"index_col": False, "skip_blank_lines": False, "encoding": "utf-8-sig"}
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, **options)
+    # Rows are longer where commas stand at the ends of lines.
+    table = read_csv(path, longer_rows="ignore", dtype=str, skip_blank_lines=False)
     lacking = [name for name in ("path", "split", "label") if name not in table]
     refuse(path, lacking, "lacks the columns", "add them to its first line")
     for number, row in enumerate(table.to_dict("records"), start=2):
