@@ -7,7 +7,7 @@ import pytest
 
 from battery import battery, damaged
 from camloc.core.errors import UserError
-from damage import FORMATS
+from damage import FORMATS, GROUPS
 
 FILES = 12  # of each format
 
@@ -24,6 +24,10 @@ def test_damaged_file_follows_from_its_format_and_seed(name):
     form = FORMATS[name]
     first, again = form.make(), form.make()
     assert all(damaged(form, first, seed) == damaged(form, again, seed) for seed in range(4))
+
+
+def test_each_format_is_in_one_group():
+    assert sum(len(forms) for forms in GROUPS.values()) == len(FORMATS)
 
 
 def raise_key_error(path):
