@@ -20,9 +20,7 @@ from camloc.core.tables import COLUMNS, read_csv
 )
 def test_header_of_too_many_columns_is_refused(tmp_path, text):
     (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
-    with pytest.raises(
-        UserError, match=r"a\.csv is not a CSV \(its header has (1,001|50,001) col"
-    ):
+    with pytest.raises(UserError, match=r"a\.csv is not a CSV \(its header has (1,001|50,001) col"):
         read_csv(tmp_path / "a.csv")
 
 

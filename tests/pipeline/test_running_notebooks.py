@@ -48,7 +48,7 @@ def test_process_that_dies_is_told_with_what_often_kills_it(kernel, tmp_path, mo
     def execute(source, partial, **options):
         raise DeadKernelError("died")
 
-    with pytest.raises(UserError, match=r"the process of 00_data died \(killed, often for want of"):
+    with pytest.raises(UserError, match=r"the process of 00_data died \(died\), often for want of"):
         run(monkeypatch, tmp_path, execute)
     assert not list((tmp_path / "reports").rglob("*.ipynb"))
 

@@ -145,7 +145,7 @@ def test_as_many_runs_go_on_at_once_as_there_are_devices_or_cores_for(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     machine = SMOKE.machine.model_copy(update={"device": device, "at_once": "auto"})
-    assert runs._at_once(GIVEN.model_copy(update={"machine": machine}), tasks) == at_once
+    assert runs.runs_at_once(GIVEN.model_copy(update={"machine": machine}), tasks) == at_once
 
 
 def test_first_seed_is_the_studys_own_and_the_others_are_their_own():
