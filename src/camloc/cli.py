@@ -177,8 +177,10 @@ def _check(options: argparse.Namespace) -> None:
     if options.keys:
         from camloc.core import surroundings
         from camloc.core.paths import repository_root
+        from camloc.pipeline.restore import forget_damaged
 
-        surroundings.check(repository_root())
+        root = repository_root()
+        forget_damaged(root, surroundings.check(root))
     else:
         from camloc.pipeline.checks import check
 

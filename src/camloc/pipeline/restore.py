@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ def restore(root: Path) -> list[str]:
     Returns:
         The paths that are there again.
     """
-    gone = [path for path in _outputs(root / "dvc.lock") if not (root / path).exists()]
+    gone = [path for path in outputs(root) if not (root / path).exists()]
     if not gone:
         return []
     from dvc.repo import Repo  # takes a second, and is seldom needed
@@ -28,22 +29,37 @@ def restore(root: Path) -> list[str]:
     with Repo(str(root)) as repo:
         cached = [path for path in gone if _is_cached(repo, path)]
         if cached:
-            repo.checkout(targets=cached, force=True)
+            repo.checkout(targets=[str(root / path) for path in cached], force=True)
     return cached
 
 
-def _outputs(lock: Path) -> list[str]:
-    """The paths of what finished stages left, by dvc.lock."""
-    if not lock.is_file():
-        return []
-    stages = (YAML(typ="safe").load(lock) or {}).get("stages", {})
-    return [out["path"] for stage in stages.values() for out in stage.get("outs", [])]
-
-
 def _is_cached(repo: Repo, path: str) -> bool:
-    [output] = repo.find_outs_by_path(str(Path(repo.root_dir) / path), strict=True)
+    from dvc.exceptions import OutputNotFoundError
+
     try:
-        return output.use_cache and not output.changed_cache()
-    except Exception:  # a damaged list of a folder's files, which DVC would keep as it is
-        Path(output.cache_path).unlink(missing_ok=True)
+        [output] = repo.find_outs_by_path(str(Path(repo.root_dir) / path), strict=True)
+    except OutputNotFoundError:  # of a network that the study has no longer
         return False
+    return output.use_cache and not output.changed_cache()
+
+
+def forget_damaged(root: Path, cache: Path) -> None:
+    """Remove from DVC's cache each list of a folder's files that is not what its name says: DVC
+    would keep it, and stop at it in every later run."""
+    for digest in outputs(root).values():
+        if digest.endswith(".dir"):
+            listed = cache / "files" / "md5" / digest[:2] / digest[2:]
+            if listed.is_file() and _md5(listed) != digest.removesuffix(".dir"):
+                listed.unlink()
+
+
+def _md5(file: Path) -> str:
+    return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """The paths of what finished stages left and their hashes, by dvc.lock."""
+    lock = root / "dvc.lock"
+    stages = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.is_file() else {}
+    found = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return {out["path"]: out.get("md5", "") for out in found}
