@@ -127,14 +127,15 @@ def estimate(values: ArrayLike) -> Estimate:
         return NOTHING
     of_image, of_run, mean = table.mean(axis=1), table.mean(axis=0), float(table.mean())
     images = float(of_image.var(ddof=1)) / n if n > 1 else math.nan
-    if s == 1:
-        return Estimate(mean, n, 1, math.sqrt(images), 0.0, n - 1, math.nan)
-    between = float(of_run.var(ddof=1))
+    between = float(of_run.var(ddof=1)) if s > 1 else 0.0
     runs = between / s
+    if n == 1 or s == 1:
+        deviation = math.sqrt(between) if s > 1 else math.nan
+        return Estimate(mean, n, s, math.sqrt(images), math.sqrt(runs), n - 1, deviation)
     # The sum of squares that neither images nor runs explain, without a table of its own.
     square = np.einsum("ij,ij->", table, table) - n * s * mean**2
     square -= s * (n - 1) * images * n + n * (s - 1) * between
-    rest = max(float(square), 0.0) / ((n - 1) * (s - 1)) / (n * s) if n > 1 else 0.0
+    rest = max(float(square), 0.0) / ((n - 1) * (s - 1)) / (n * s)
     variance = max(images + runs - rest, images, runs)
     parts = images**2 / (n - 1) + runs**2 / (s - 1) + rest**2 / ((n - 1) * (s - 1))
     freedom = variance**2 / parts if parts > 0 else n - 1
