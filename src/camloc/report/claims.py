@@ -275,12 +275,13 @@ class Effect:
     @property
     def to_settle(self) -> str:
         """How many runs or images would tell a difference as large as the one that was found; empty
-        where that is known."""
-        if self.verdict not in (CANNOT_TELL, ONE_TRAINING):
+        where that is known, or is told from the bound but misses it by too little to count."""
+        if self.verdict != CANNOT_TELL:
             return ""
         bounds = [b for b in (self.comparison.least, self.comparison.most) if abs(b) < inf]
         distance = min(abs(self.found.mean - bound) for bound in bounds)
-        if self.verdict == ONE_TRAINING or not distance:
+        low, high = self.found.interval
+        if not distance or not any(low <= bound <= high for bound in bounds):
             return ""
         numbers = {
             "runs": self.found.runs_to_tell(distance),
