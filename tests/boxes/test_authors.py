@@ -25,6 +25,17 @@ def test_boxes_end_five_pixels_short_of_the_far_edges():
     assert authors_boxes(low, 120, 120)[0].tolist() == [62, 62, 115, 115]
 
 
+@pytest.mark.parametrize(("side", "cut"), [(48, 0), (50, 1), (146, 3)])
+def test_distances_are_kept_above_10_of_255(side, cut):
+    """They rise to half the side. 1 of 24 is 10.6 of 255, which rounds to 11; 1 of 25 is 10.2 and 3
+    of 73 10.48, which round to 10 and are cut."""
+    low = np.zeros((side + 40, side + 40))
+    low[20 : 20 + side, 20 : 20 + side] = 1
+    start, end = 20 + cut, 20 + side - cut
+    assert authors_boxes(low, side + 40, side + 40)[0].tolist() == [start, start, end, end]
+
+
+@pytest.mark.filterwarnings("error")
 def test_map_without_a_value_is_boxed_whole():
     assert authors_boxes(np.zeros((4, 4)), 30, 20).tolist() == [[0, 0, 29, 19]]
 
@@ -46,6 +57,22 @@ def test_pair_of_a_map_is_its_first_two_boxes_or_one_twice():
     assert pairs(low, sizes).tolist() == [[[11, 11, 69, 69]] * 2] * 2
     assert largest_boxes(low, sizes).tolist() == [[11, 11, 69, 69]] * 2
     assert pairs(0 * low[:1], sizes[:1]).tolist() == [[[0, 0, 149, 149]] * 2]
+
+
+def test_second_box_of_a_pair_is_the_second_largest_and_not_the_last():
+    """A core of 48 pixels a side in a block of 144 that the two higher levels leave out: the second
+    of its two boxes is dropped. Of the block's distances, up to 72, 2 is 7 of 255 and cut. A block
+    beside them gives a third box."""
+    low = np.zeros((256, 256))
+    low[8:152, 8:152] = 0.2
+    low[56:104, 56:104] = 1
+    sizes = np.array([[256, 256]])
+    whole, core = [10, 10, 150, 150], [56, 56, 104, 104]
+    assert authors_boxes(low, 256, 256).tolist() == [whole, core]
+    assert pairs(low[None], sizes).tolist() == [[whole, core]]
+    low[200:216, 200:216] = 1
+    assert len(authors_boxes(low, 256, 256)) > 2
+    assert pairs(low[None], sizes).tolist() == [[whole, core]]
 
 
 def slow_distance(mask):
@@ -96,4 +123,8 @@ def test_boxes_agree_with_a_slow_implementation(seed):
     rng = np.random.default_rng(seed)
     low = np.abs(rng.normal(size=rng.integers(2, 8, 2)))
     width, height = (int(side) for side in rng.integers(30, 70, 2))
-    assert authors_boxes(low, width, height).tolist() == slow_boxes(low, width, height)
+    expected = slow_boxes(low, width, height)
+    assert authors_boxes(low, width, height).tolist() == expected
+    pair, sizes = pairs(low[None], np.array([[width, height]])), np.array([[width, height]])
+    assert pair.tolist() == [(expected * 2)[:2]] and pair.dtype == np.int64
+    assert largest_boxes(low[None], sizes).tolist() == expected[:1]

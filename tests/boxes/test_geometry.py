@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from camloc.boxes.geometry import areas, best_iou, intersections, iou, whole_image_box
+from camloc.boxes.geometry import CORNERS, areas, best_iou, intersections, iou, whole_image_box
+from camloc.data.manifest import BOX_COLUMNS
+
+
+def test_corners_are_called_as_in_the_manifest():
+    assert ["image", "wnid", *CORNERS] == BOX_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -25,6 +30,17 @@ def test_iou_counts_inclusive_pixels(a, b, expected):
     assert iou(np.array([b]), np.array([a])) == pytest.approx([expected])
 
 
+def test_numbers_of_8_bits_are_compared_as_numbers():
+    """Neither a side of 256 pixels nor a negative distance is one of theirs."""
+    a, b = (np.array([box], np.uint8) for box in ([0, 0, 255, 255], [0, 0, 127, 255]))
+    assert iou(a, b) == iou(b, a) == [0.5]
+
+
+@pytest.mark.filterwarnings("error")
+def test_box_without_end_overlaps_nothing():
+    assert iou(np.array([0, 0, 1e308, 1e308]), np.array([0, 0, 9, 9])) == 0
+
+
 def test_boxes_are_broadcast_against_each_other():
     boxes = np.array([[0, 0, 9, 9], [5, 0, 14, 9], [20, 20, 29, 29]])
     assert areas(boxes).tolist() == [100, 100, 100]
@@ -36,4 +52,6 @@ def test_boxes_are_broadcast_against_each_other():
 
 def test_whole_image_box_runs_to_the_last_pixel():
     sizes = np.array([[500, 375], [1, 2]])
-    assert whole_image_box(sizes).tolist() == [[0, 0, 499, 374], [0, 0, 0, 1]]
+    for given in (sizes, sizes.astype(float), sizes.tolist()):
+        assert whole_image_box(given).tolist() == [[0, 0, 499, 374], [0, 0, 0, 1]]
+    assert whole_image_box(sizes.astype(float)).dtype == np.int64

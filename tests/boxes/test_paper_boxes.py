@@ -3,11 +3,15 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from camloc.boxes import paper
 from camloc.boxes.paper import (
     MOST_PIXELS,
+    are_sizes,
     boxes_from_maps,
     boxes_over_thresholds,
+    check_maps,
     single_precision,
     upsample,
 )
@@ -143,6 +147,7 @@ def test_map_of_what_are_no_real_numbers_is_refused(low):
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 1e300, 1e-50])
+@pytest.mark.filterwarnings("error")
 def test_value_beyond_single_precision_is_refused(value):
     """1e-50 would be zero there, and the box the whole image."""
     with pytest.raises(UserError, match=r"map 0 .*single precision"):
@@ -157,6 +162,13 @@ def test_all_of_single_precision_gives_the_box_of_the_map_in_other_units(value):
     assert boxes_from_maps(low[None] * np.float32(value), sizes).tolist() == expected.tolist()
 
 
+def test_values_that_could_overflow_are_divided_by_8_and_no_others():
+    largest, tiny = (float(value) for value in (np.finfo("f4").max, np.finfo("f4").tiny))
+    for value, divisor in ((largest, 8), (largest / 7.9, 8), (largest / 8.1, 1), (1, 1), (tiny, 1)):
+        low = np.array([[value, value / 3]])
+        assert single_precision(low).tolist() == (low.astype(np.float32) / divisor).tolist()
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
 def test_map_of_nothing_is_refused(shape):
     with pytest.raises(UserError, match=r"map 0 .*is of shape"):
@@ -164,12 +176,31 @@ def test_map_of_nothing_is_refused(shape):
 
 
 @pytest.mark.parametrize(
-    "size", [[0, 5], [5, -1], [2.5, 5], [np.nan, 5], [np.inf, 5], [40_000, 40_000], [1e300, 1e300]]
+    "size",
+    [
+        *([0, 5], [5, -1], [2.5, 5], [np.nan, 5], [np.inf, 5]),
+        *([40_000, 40_000], [1e300, 1e300], [10**30, 5]),
+    ],
 )
 @pytest.mark.filterwarnings("error")
 def test_size_that_is_none_or_larger_than_pictures_are_is_refused(size):
     with pytest.raises(UserError, match="is no width and height of an image"):
         boxes_from_maps(np.ones((2, 2, 2)), np.array([[4, 4], size]))
+
+
+def test_sizes_are_whole_pixels_from_1_a_side_to_what_pillow_opens():
+    assert MOST_PIXELS == 2 * Image.MAX_IMAGE_PIXELS
+    sizes = [[1, 1], [0, 5], [5, 0], [MOST_PIXELS, 1], [MOST_PIXELS + 1, 1], [3, 2.5]]
+    assert are_sizes(np.array(sizes)).tolist() == [True, False, False, True, False, False]
+    assert are_sizes(np.array([[255, 1], [0, 1]], np.uint8)).tolist() == [True, False]
+
+
+def test_maps_are_of_as_many_values_each_however_many_there_are():
+    for shape in ((3, 1, MOST_PIXELS), (0, 7, 7)):
+        check_maps(np.broadcast_to(np.float32(1), shape), "maps")
+    for shape in ((1, 1, MOST_PIXELS + 1), (3, 7, 0)):
+        with pytest.raises(UserError, match="maps is of shape"):
+            check_maps(np.broadcast_to(np.float32(1), shape), "maps")
 
 
 def test_map_larger_than_pictures_are_is_refused_before_it_is_read():
@@ -249,3 +280,23 @@ def test_each_map_gets_the_box_of_its_own_image():
     maps, sizes = rng.normal(size=(20, 5, 5)), rng.integers(5, 40, (20, 2))
     alone = [boxes_from_maps(maps[[i]], sizes[[i]])[0].tolist() for i in range(20)]
     assert boxes_from_maps(maps, sizes).tolist() == alone
+
+
+@pytest.mark.parametrize("count", [64, 65, 200])
+def test_any_number_of_maps_is_boxed(count):
+    """Several threads take them, 64 at a time."""
+    rng = np.random.default_rng(5)
+    maps, sizes = rng.normal(size=(count, 3, 3)), rng.integers(5, 20, (count, 2))
+    alone = [boxes_from_maps(maps[[i]], sizes[[i]])[0].tolist() for i in range(count)]
+    assert boxes_from_maps(maps, sizes).tolist() == alone
+
+
+def test_large_images_are_not_resized_all_at_once(monkeypatch):
+    """Three of the largest have more pixels than one image may have."""
+    workers, pool = [], paper.ThreadPoolExecutor
+    monkeypatch.setattr(paper, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(paper, "ThreadPoolExecutor", lambda n: workers.append(n) or pool(n))
+    sizes = np.full((130, 2), 10)
+    sizes[7] = 20, 17
+    boxes_from_maps(np.ones((130, 2, 2)), sizes)
+    assert workers == [2]

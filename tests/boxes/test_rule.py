@@ -47,7 +47,9 @@ def test_five_predictions_are_two_boxes_of_two_classes_and_one_of_the_third():
     table[["width", "height"]] = 60, 40
     found = rule(rule="heuristic", tight=0.6)
     pairs = found.pairs(MAPS, SIZES)
-    five = five_predictions(table, MAPS, found.pairs).sort_values("rank")
+    five = five_predictions(table, MAPS, found.pairs)
+    assert five.index.is_unique
+    five = five.sort_values("rank")
     assert five["rank"].tolist() == [1, 2, 3, 4, 5]
     assert five["wnid"].tolist() == list("vvwwx")
     assert five[CORNERS].to_numpy().tolist() == pairs.reshape(-1, 4)[:5].tolist()

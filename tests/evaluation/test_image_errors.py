@@ -3,9 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from four_pictures import MAPS
 
 from camloc.boxes.geometry import CORNERS
-from camloc.evaluation.errors import image_errors, outcomes, percentages
+from camloc.boxes.rule import Rule
+from camloc.core.params import Boxes
+from camloc.evaluation.errors import (
+    ERRORS,
+    HELD_OUT,
+    image_errors,
+    outcomes,
+    percentages,
+    score,
+    score_cams,
+)
 
 
 def table(rows, columns):
@@ -252,3 +263,58 @@ def test_any_number_of_predictions_can_be_looked_at():
     outcome = outcomes(predictions, labels_table({"a": "n1"}), boxes_table([("a", "n1", BIG)]))
     errors = percentages(image_errors(outcome, top=range(1, 6)))
     assert [errors[f"loc_err_top{k}"] for k in range(1, 6)] == [100, 100, 0, 0, 0]
+
+
+def test_localization_errors_alone_have_a_held_out_threshold():
+    assert list(HELD_OUT) == ["held_out_top1", "held_out_top5", "held_out_gt_known"]
+    assert HELD_OUT["held_out_top5"] == "top-5 localization error at the held-out threshold"
+    errors = errors_of([("a", 1, "n1", BIG)], {"a": "n1"}, [("a", "n1", BIG)])
+    assert list(ERRORS) == list(errors)
+
+
+def test_rows_of_labels_keep_their_own_outcomes_whatever_their_index():
+    labels = labels_table({"a": "n1", "b": "n2"}).set_axis([7, 7])
+    predictions = predictions_table([("b", 1, "n2", BIG), ("a", 3, "n1", SMALL)])
+    boxes = boxes_table([("b", "n2", BIG), ("a", "n1", BIG)])
+    outcome = outcomes(predictions, labels, boxes)
+    columns = ["image", "wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
+    assert outcome.columns.tolist() == columns and outcome.index.tolist() == [0, 1]
+    never = 2**31 - 1
+    assert outcome.to_numpy().tolist() == [
+        ["a", "n1", 3, never, 0.09, True],
+        ["b", "n2", 1, 1, 1.0, True],
+    ]
+
+
+def test_errors_of_images_are_in_the_order_of_the_labels():
+    labels = labels_table({"c": "n1", "a": "n1", "b": "n1"})
+    outcome = outcomes(predictions_table([("c", 2, "n1", BIG)]), labels, boxes_table([]))
+    errors = image_errors(outcome)
+    assert errors.index.tolist() == ["c", "a", "b"]
+    assert errors["cls_err_top1"].tolist() == [1, 1, 1]
+    assert errors["cls_err_top5"].tolist() == [0, 1, 1]
+    assert errors.columns.tolist() == ["cls_err_top1", "cls_err_top5"]
+
+
+@pytest.mark.parametrize(("rule", "error"), [("largest-component", 1), ("heuristic-text", 0)])
+def test_top_5_error_of_cams_is_of_five_predictions_of_three_classes_where_asked(
+    stored, rule, error
+):
+    """The loose box is the whole picture, which at an IoU of 0.6 is wrong, the tight one right."""
+    split = stored(cam=[[[[1.0, 0.9]], [[1.0, 0.9]]]] * 4)
+    made = Rule.of(Boxes(threshold=0.5, tight=0.95, rule=rule))
+    predictions, maps = split.predictions("cam", made, ranks=5)
+    errors, outcome = score_cams(split, predictions, maps, made, 0.6)
+    assert errors["loc_err_top5"].dropna().to_dict() == {"a": error, "b": 1}
+    assert errors["loc_err_top1"].dropna().to_dict() == {"a": 1, "b": 1}
+    assert outcome["image"].tolist() == ["a", "b", "d"]
+    assert outcome["gt_known_iou"].tolist()[:2] == [0.5, 0.5]
+
+
+def test_errors_of_a_split_are_at_the_iou_that_is_asked_for(stored):
+    """Boxes at a threshold of 0.5 are the halves: b's is right second, at an IoU of 1."""
+    split = stored(cam=MAPS)
+    predictions, _ = split.predictions("cam", Rule.of(Boxes(threshold=0.5)), ranks=5)
+    errors, outcome = score(split, predictions, 1.0)
+    assert errors["loc_err_top5"].dropna().to_dict() == {"a": 0, "b": 0}
+    assert outcome["loc_rank"].tolist()[:2] == [1, 2]

@@ -31,7 +31,7 @@ def authors_boxes(merged: NDArray, width: int, height: int) -> NDArray[np.int64]
     full = cv2.resize(merged.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     if full.max() <= 0:
         return whole_image_box(np.array([[width, height]]))
-    gray = np.round(255 * (full / full.max()).clip(0, 1)).astype(np.uint8)
+    gray = np.round(255 * (full / full.max()).clip(0)).astype(np.uint8)
     gray = cv2.imdecode(cv2.imencode(".jpg", gray, _JPEG)[1], cv2.IMREAD_GRAYSCALE)
     found = [box for level in AUTHORS_LEVELS for box in _outlines(gray > level)]
     if not found:
