@@ -2,13 +2,17 @@
 
 import io
 import json
+import os
 import pickle
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from camloc import cli
+from camloc.core.errors import UserError
+from camloc.exchange.score import as_text, check_target, write_scores
 
 
 @pytest.fixture
@@ -41,6 +45,118 @@ def test_score_maps_gives_every_wsol_metric(brought, capsys):
     assert all(low <= scores[name] <= high for name, (low, high) in scores["intervals"].items())
     assert set(scores["thresholds"]) == {"max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70"}
     assert "tuned" in capsys.readouterr().out
+
+
+def test_thresholds_are_shares_of_the_range_at_which_the_boxes_are_best(tmp_path):
+    """A block of 1 on ground of 0.5 or 0.25, 127 and 63 of 255: the block alone is boxed from those
+    levels on. The block is [50, 99]², the true box [50, 100]²; the third image's lies elsewhere."""
+    (tmp_path / "truth.csv").write_text(
+        "image,label,xmin,ymin,xmax,ymax\na,x,50,50,100,100\nb,x,50,50,100,100\nc,x,0,0,9,9\n"
+    )
+    (tmp_path / "sizes.csv").write_text("image,width,height\na,224,224\nb,224,224\nc,224,224\n")
+    maps = np.zeros((3, 224, 224))
+    for low, ground in zip(maps, (0.5, 0.25, 0.25), strict=True):
+        low[30:] = ground
+        low[50:100, 50:100] = 1
+    np.save(tmp_path / "maps.npy", maps)
+    scores = score_maps(tmp_path)
+    curves = {"max_box_acc", "box_acc_30", "box_acc_50", "box_acc_70"}
+    assert scores["thresholds"] == dict.fromkeys(curves, 127 / 255)
+    assert [scores[name] for name in curves] == pytest.approx([200 / 3] * 4)
+    # At 20 % of the maximum each box is [0, 223] × [30, 223].
+    assert scores["loc_err_gt_known"] == 100
+    low, high = scores["intervals"]["loc_err_gt_known"]
+    t = 4.3027  # Student's of 2; Wilson's interval of none of 3
+    assert (low, high) == (pytest.approx(100 * 3 / (3 + t**2), abs=1e-3), 100)
+
+
+@pytest.mark.parametrize(("ymax", "error"), [(9, 0), (10, 100)])
+def test_iou_of_one_half_is_found_by_the_papers_rule(tmp_path, ymax, error):
+    """The box [0, 9] × [0, 4] has 50 pixels of the true one's 100, or of 110."""
+    truth = f"image,label,xmin,ymin,xmax,ymax\na,x,0,0,9,{ymax}\n"
+    (tmp_path / "truth.csv").write_text(truth)
+    (tmp_path / "sizes.csv").write_text("image,width,height\na,20,20\n")
+    maps = np.zeros((1, 20, 20))
+    maps[0, :5, :10] = 1
+    np.save(tmp_path / "maps.npy", maps)
+    scores = score_maps(tmp_path)
+    assert (scores["loc_err_gt_known"], scores["images"], scores["intervals"]) == (error, 1, {})
+
+
+def test_pxap_has_an_interval_over_the_images(tmp_path):
+    """By hand: one map is its mask, the other is bright beside it, with as much of the object left
+    in the dark as there is ground."""
+    (tmp_path / "truth.csv").write_text(
+        "image,label,xmin,ymin,xmax,ymax\na,x,0,0,9,9\nb,x,0,0,9,9\n"
+    )
+    (tmp_path / "sizes.csv").write_text("image,width,height\na,224,224\nb,224,224\n")
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros((224, 224), np.uint8)
+    mask[:, :112] = 7
+    maps = np.stack([mask > 0, mask == 0]).astype(float)
+    np.save(tmp_path / "maps.npy", maps)
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"masks/{name}.png"), mask)
+    scores = score_maps(tmp_path, "--masks", str(tmp_path / "masks"))
+    # Half of the objects first, with as much ground; then all of it, with all ground.
+    assert scores["pxap"] == pytest.approx(50)
+    low, high = scores["intervals"]["pxap"]
+    # Without the first PxAP is 50, without the second 100: they add 50 ± 25, by the jackknife.
+    assert (low, high) == pytest.approx((50 - 12.706 * 25, 50 + 12.706 * 25), abs=0.1)
+    ignored = score_maps(tmp_path, "--masks", str(tmp_path / "masks"), "--ignore", "7")
+    assert ignored == {"code": 2}  # no pixel of an object is left
+
+
+def test_order_of_the_maps_is_that_of_the_names_or_of_the_sizes(brought):
+    """Maps of different errors in another order are those of other images."""
+    expected = score_maps(brought)
+    (brought / "images.txt").write_text("b\na\n")
+    swapped = score_maps(brought, "--images", str(brought / "images.txt"))
+    assert (expected["max_box_acc"], swapped["max_box_acc"]) == (50, 0)
+    (brought / "sizes.csv").write_text("image,width,height\nb,100,100\na,100,100\n")
+    assert score_maps(brought)["max_box_acc"] == 0
+
+
+def test_scores_as_text_tell_intervals_and_what_is_tuned():
+    scores = {
+        "cls_err_top1": 12.5,
+        "max_box_acc": 50.0,
+        "thresholds": {"max_box_acc": 0.39608},
+        "intervals": {"cls_err_top1": (1.0, 30.25)},
+        "images": 1234,
+        "predicted_labels": 4321,
+        "unknown_labels": 1000,
+    }
+    assert as_text(scores, Path("folder/truth.csv")).splitlines() == [
+        "1,234 images",
+        "1,000 of 4,321 predicted labels are no class of truth.csv and count as wrong",
+        "cls_err_top1        12.50 %   95 % CI   1.00 to  30.25",
+        "max_box_acc         50.00 %   tuned on these images: threshold 0.396",
+    ]
+    assert as_text({"images": 1}, Path("truth.csv")) == "1 images"
+
+
+def test_file_that_cannot_be_written_is_refused_before_and_after(tmp_path, monkeypatch):
+    target = tmp_path / "scores.json"
+    check_target(target)
+    write_scores({"a": 1.5}, target)
+    assert target.read_text() == '{\n  "a": 1.5\n}\n'
+    check_target(target)
+    with pytest.raises(UserError, match=r"there is no folder .*none; make it first"):
+        check_target(tmp_path / "none/scores.json")
+    with pytest.raises(UserError, match="is a folder; name a file"):
+        check_target(tmp_path)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_scores({}, tmp_path)
+    closed = []
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) not in closed)
+    closed += [(target, os.W_OK), (tmp_path, os.W_OK)]
+    for file in (target, tmp_path / "new.json"):
+        with pytest.raises(UserError, match="permission denied"):
+            check_target(file)
+        closed.pop(0)
+    closed[:] = [(tmp_path, os.W_OK)]
+    check_target(target)  # in a closed folder an open file can be written
 
 
 def test_folder_of_maps_scores_as_the_array_does(brought):

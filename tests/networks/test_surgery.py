@@ -117,6 +117,47 @@ def test_maps_of_classes_that_a_network_averages_are_its_cams():
         surgery.uncut(whole, "features.12")
 
 
+@pytest.mark.parametrize(
+    ("backbone", "node", "width"),
+    [("googlenet", "inception5b", 0.0625), ("squeezenet1_1", "classifier.2", 1.0)],
+)
+def test_node_that_a_network_averages_is_found(backbone, node, width):
+    torch.manual_seed(0)
+    whole = backbones.whole(backbone, 4, width=width).eval()
+    nn.init.normal_(backbones.last_layer(whole).weight, std=0.1)
+    found, x = surgery.with_its_own_cams(whole).eval(), torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.equal(found.features(x), surgery.uncut(whole, node).eval().features(x))
+
+
+def test_network_that_averages_nothing_has_no_cams_of_its_own():
+    torch.manual_seed(0)
+    alexnet = backbones.whole("alexnet", 4, width=0.0625)
+    nn.init.normal_(backbones.last_layer(alexnet).weight)
+    with pytest.raises(UserError, match="the network does not end in global average pooling"):
+        surgery.with_its_own_cams(alexnet)
+
+
+def test_head_is_the_rest_of_the_network_and_shares_its_layers():
+    network, x = build(dropout=0.25), torch.randn(2, 3, 96, 96)
+    head = surgery.head_of(network).eval()
+    with torch.no_grad():
+        assert torch.equal(head(network.body(x)["maps"]), network(x))
+    assert head.convs is network.convs and head.classifier is network.classifier
+    assert (head.dropout.p, head.pool) == (0.25, "gap")
+
+
+@pytest.mark.parametrize("change", [0.01, 1.0])
+def test_logits_that_differ_are_not_those_of_global_average_pooling(change):
+    """A bias behind the linear layer, as small as a hundredth of the logits, is not left out."""
+    torch.manual_seed(0)
+    whole = backbones.whole("googlenet", 4, width=0.0625).eval()
+    whole.register_forward_hook(lambda network, inputs, logits: logits + change)
+    surgery.uncut(backbones.whole("googlenet", 4, width=0.0625), "inception5b")
+    with pytest.raises(UserError, match="does not end in global average pooling of inception5b"):
+        surgery.uncut(whole, "inception5b")
+
+
 def test_network_that_does_not_end_in_gap_has_no_uncut_maps():
     with pytest.raises(UserError, match=r"does not end in global average pooling of"):
         surgery.uncut(backbones.whole("alexnet", 4, width=0.0625), "features.11")
@@ -141,11 +182,31 @@ def test_new_convolutions_may_have_groups():
     assert network.convs[0].weight.shape == (8, 16, 3, 3)
 
 
+def test_paper_adds_one_convolution_of_1024_units_and_averages():
+    with torch.device("meta"):
+        network = surgery.build("alexnet", "features.11")
+    (convolution, _), classifier = network.convs, network.classifier
+    assert (convolution.in_channels, convolution.out_channels, convolution.groups) == (256, 1024, 1)
+    assert (classifier.in_features, classifier.out_features) == (1024, 1000)
+    assert (network.pool, network.dropout.p) == ("gap", 0.0)
+
+
 @pytest.mark.parametrize(("units", "channels"), [([24], "32 and 3"), ([64, 24], "8 and 3")])
 def test_groups_that_do_not_divide_the_channels_are_refused(units, channels):
     """At an eighth of the width: 256 channels are 32, 64 are 8 and 24 are 3."""
     with pytest.raises(UserError, match=f"groups 2 must divide {channels} channels"):
         surgery.build("alexnet", "features.11", units, width=0.125, groups=2, num_classes=2)
+
+
+def test_new_layers_start_from_weights_that_suit_their_size():
+    """Convolutions by He et al. (2015), √(2 / (9 · channels)); a classifier whose logits are small,
+    so that training starts from a loss of ln K; no biases."""
+    torch.manual_seed(0)
+    network = surgery.build("alexnet", "features.11", [1024], num_classes=50, width=0.25)
+    convolution, classifier = network.convs[0], network.classifier
+    assert convolution.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
+    assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert not convolution.bias.any() and not classifier.bias.any()
 
 
 def test_dropout_acts_after_pooling_in_training_only():
