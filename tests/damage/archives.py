@@ -141,7 +141,7 @@ def packed() -> dict[str, bytes]:
 
 def bomb(rng: Random, content: bytes, other: bytes) -> bytes:
     """A few bytes that unpack to very many, in a file or in what tells of it."""
-    size = 1 << rng.randrange(10, 25)
+    size = 1 << rng.randrange(10, 23)
     if content.startswith(b"PK"):
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w", rng.choice(METHODS)) as archive:
