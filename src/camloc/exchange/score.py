@@ -157,13 +157,15 @@ def check_target(target: Path) -> None:
         raise UserError(f"{target} cannot be written: there is no folder {folder}; make it first")
     if target.is_dir():
         raise UserError(f"{target} is a folder; name a file to write the scores to")
-    if not os.access(target if _is_written_through(target) else folder, os.W_OK):
+    if not os.access(target if target.exists() else folder, os.W_OK):
         raise UserError(f"{target} cannot be written: permission denied; name another file")
 
 
 def _is_written_through(target: Path) -> bool:
-    """Whether it is a link, such as /dev/stdout, or a pipe, whose place no file may take."""
-    return target.is_symlink() or (target.exists() and not target.is_file())
+    """Whether no new file may take its place: a link, such as /dev/stdout, a pipe, or a file in a
+    folder that is closed."""
+    replaced = target.is_file() and os.access(target.parent, os.W_OK)
+    return target.is_symlink() or (target.exists() and not replaced)
 
 
 def write_scores(scores: dict, target: Path) -> None:
