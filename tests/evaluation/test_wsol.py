@@ -92,6 +92,9 @@ def slow_hits(full, true):
     gray = (full * 255).astype(np.uint8)
     rows = []
     for level in range(LEVELS):
+        if rows and not (gray == level).any():  # as at the level before
+            rows.append(rows[-1])
+            continue
         contours, _ = cv2.findContours(
             (gray > level).astype(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE
         )

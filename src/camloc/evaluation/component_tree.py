@@ -180,9 +180,9 @@ def _meeting(upper, lower, first, second, most, reach):
         start, end = max(first[0], second[0] - step), min(first[1], second[1] - step)
         if highest == most:
             break
-        # Unsigned places need no test for being negative: this becomes vector instructions.
-        for x in range(np.uint64(start), np.uint64(end + 1)):
-            highest = max(highest, min(upper[x], lower[x + np.uint64(step)]))
+        above, below = upper[start : end + 1], lower[start + step : end + step + 1]
+        for x in range(above.size):
+            highest = max(highest, min(above[x], below[x]))
     return highest
 
 
@@ -219,11 +219,10 @@ def _summits(hills, joints):
 @njit(cache=True, nogil=True)
 def _falling(values):
     """The order of 8-bit values from the highest down; equal ones stay in order."""
-    free = np.zeros(257, np.int64)
+    counts = np.zeros(256, np.int64)
     for value in values:
-        free[255 - value + 1] += 1
-    for value in range(256):
-        free[value + 1] += free[value]
+        counts[255 - value] += 1
+    free = counts.cumsum() - counts  # the place of the next one of each value
     order = np.empty(values.size, np.int64)
     for i in range(values.size):
         order[free[255 - values[i]]] = i
