@@ -285,7 +285,7 @@ def test_what_could_be_shown_and_what_would_settle_it():
     assert found.found.detectable == pytest.approx(2.80, abs=0.01)
     assert found.to_settle == "13,830 images"
     nearest = effect(1.5, 1.0, least=-2, most=2)  # half a point from 2
-    assert nearest.to_settle == "13,830 images"
+    assert nearest.to_settle == effect(2.5, 1.0, most=2).to_settle == "13,830 images"
 
 
 def test_runs_settle_what_images_cannot():
