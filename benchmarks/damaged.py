@@ -2,8 +2,8 @@
 
 Run with `python benchmarks/damaged.py`, which ends with 1 where there was a failure, and with
 `--format png --seed 123` to see one file read, with its traceback. What a failure is stands in
-tests/battery.py. Takes about TODO minutes on 2 CPU cores; `--files 5000` reads 10,000 files or more
-of each group, which takes TODO.
+tests/battery.py. Takes several minutes on 2 CPU cores; `--of-group 10000` reads so many files of
+each group of formats, which takes an hour or more.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--group", choices=GROUPS, help="the formats of this group alone")
     parser.add_argument("--seed", type=int, help="this file of the format alone")
     parser.add_argument("--files", type=int, default=FILES, help="so many of each format")
-    parser.add_argument("--of-group", type=int, help="so many of each group, instead")
+    parser.add_argument("--of-group", type=int, help="so many of each group instead")
     options = parser.parse_args()
     if options.format and options.seed is not None:
         read_one(options.format, options.seed)

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from battery import Format
-from camloc.networks import backbones, surgery
+from camloc.networks import backbones, surgery, zoo
 from camloc.networks import files as network_files_of
 from camloc.training.checkpoint import Checkpoint, State
 from damage.anyhow import ANY, changed, overwritten
@@ -142,6 +142,7 @@ def written(write: Callable[[Path, str], None], *names: str) -> dict[str, bytes]
 
 
 def network_files() -> dict[str, bytes]:
+    zoo.timm_models()  # among which an unknown network is looked for: loading takes its time
     kept = kept_networks()
     return written(
         lambda path, name: network_files_of.save(kept[name][0], path, kept[name][1]), *kept
