@@ -42,24 +42,32 @@ class Clone:
         shutil.copy(folder / "params" / "smoke.yaml", folder / "params.yaml")
         return cls(folder)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What its commands run in: its own code, and no other machine in reach."""
+    def environment(self, program: str) -> dict[str, str]:
+        """What a program runs in: the clone's own code, and no other machine in reach.
+
+        Of DVC's stages no coverage is measured: their kernels are ended before they could write
+        any, and would take half as long again.
+        """
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         modules = f"{self.folder / 'src'}{os.pathsep}{OFFLINE}"
         own = {"PATH": path, "PYTHONPATH": modules}
-        return os.environ | own | {"CAMLOC_CONNECTIONS": str(self.folder / CONNECTIONS)}
+        own["CAMLOC_CONNECTIONS"] = str(self.folder / CONNECTIONS)
+        inherited = dict(os.environ)
+        if program == "dvc":
+            inherited.pop("COVERAGE_PROCESS_CONFIG", None)
+        return inherited | own
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess:
         """Run a command with these variables in its environment, too."""
-        environment = self.environment | variables
+        environment = self.environment(command[0]) | variables
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True
         )
 
     def start(self, *command: str, log: Path) -> psutil.Popen:
         """Begin a command, in a process group of its own; what it prints goes into a file."""
-        options = {"cwd": self.folder, "env": self.environment, "start_new_session": True}
+        environment = self.environment(command[0])
+        options = {"cwd": self.folder, "env": environment, "start_new_session": True}
         with log.open("w") as file:
             return psutil.Popen(command, stdout=file, stderr=subprocess.STDOUT, **options)
 
