@@ -155,6 +155,12 @@ def test_measures_by_image_are_at_the_level_that_is_best_on_the_other_split():
     assert at_30.to_dict() == {name: {"a": 0, "b": 0} for name in ("max_box_acc", "max_box_acc_v2")}
 
 
+def test_measures_of_whole_maps_are_called_as_they_are_stored():
+    found = made(20, pixels=[halves(50, 0)] * 2).by_image(made(20))
+    assert found.columns.tolist() == list(thresholds.WHOLE_MAP)
+    assert list(thresholds.WHOLE_MAP.values()) == ["MaxBoxAcc", "MaxBoxAccV2", "1 − PxAP"]
+
+
 def test_pxap_error_by_image_is_a_share_and_needs_no_other_split():
     """All of the objects comes first, or before half of the background."""
     found = made(20, pixels=[halves(50, 0), halves(50, 0)]).by_image(None)
