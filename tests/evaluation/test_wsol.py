@@ -217,3 +217,24 @@ def test_ignored_pixels_count_for_neither_object_nor_background():
     counts.add(pixel_counts(full, mask))
     assert counts.average_precision() == 100.0  # 50 if the ignored quarter were background
     assert counts.counts.sum() == 224 * 224 * 3 / 4
+
+
+def test_maps_are_resized_bicubically():
+    low = np.random.default_rng(0).random((7, 7)).astype(np.float32)
+    full = cv2.resize(low, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    expected = (full - full.min()) / (full.max() - full.min())
+    np.testing.assert_allclose(score_map(low), expected, atol=1e-6)
+
+
+def test_accuracies_are_those_of_each_curves_best_level_and_their_mean():
+    rates = np.zeros((4, LEVELS))
+    rates[[0, 1, 2, 3], [5, 9, 100, 254]] = 0.5, 0.25, 0.5, 0.75
+    rates[:, 7] = 0.125
+    assert wsol.accuracies(rates) == {
+        "max_box_acc": 50,
+        "box_acc_30": 25,
+        "box_acc_50": 50,
+        "box_acc_70": 75,
+        "max_box_acc_v2": 50,
+    }
+    assert list(wsol.best_levels(rates).values()) == [5, 9, 100, 254]
