@@ -41,7 +41,7 @@ TESTS = {  # of each module, by their names
     "evaluation/errors.py": ["evaluation/test_image_errors"],
     "evaluation/estimates.py": ["evaluation/test_estimates"],
     "evaluation/thresholds.py": ["evaluation/test_thresholds"],
-    "evaluation/wsol.py": ["evaluation/test_wsol"],
+    "evaluation/wsol.py": ["evaluation/test_wsol", "evaluation/test_thresholds"],
     "exchange/score.py": ["exchange/test_score_maps", "exchange/test_formats"],
     "maps/cam.py": ["maps/test_cam"],
     "networks/surgery.py": ["networks/test_surgery"],
