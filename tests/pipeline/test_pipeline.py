@@ -50,14 +50,6 @@ def test_outputs_that_were_deleted_come_back_from_the_cache(clone):
     assert clone.metrics() == before
 
 
-def test_outputs_that_the_cache_lacks_too_are_made_again(clone):
-    before = clone.metrics()
-    shutil.rmtree(clone.folder / "reports" / "html")
-    shutil.rmtree(clone.folder / ".dvc" / "cache")
-    assert clone.repro() == ["prepare", "render"]
-    assert clone.metrics() == before
-
-
 def test_saving_a_notebook_with_other_outputs_runs_no_study_again(clone):
     path = clone.folder / "notebooks" / "02_finetune.ipynb"
     notebook = json.loads(path.read_text())
