@@ -158,6 +158,27 @@ def test_logits_that_differ_are_not_those_of_global_average_pooling(change):
         surgery.uncut(whole, "inception5b")
 
 
+def test_seeing_a_network_as_one_with_cams_leaves_its_statistics_and_drops_nothing():
+    network = backbones.whole("googlenet", 3, width=0.125).train()
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    seen = surgery.uncut(network, "inception5b")
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+    assert seen.dropout.p == 0
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1.0005, True), (1.01, False), (2.0, False)])
+def test_logits_are_the_same_up_to_a_thousandth(factor, same):
+    class Means(nn.Module):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x):
+            return self.factor * x.mean((2, 3))
+
+    assert surgery._same_logits(Means(1.0), Means(factor)) == same
+
+
 def test_network_that_does_not_end_in_gap_has_no_uncut_maps():
     with pytest.raises(UserError, match=r"does not end in global average pooling of"):
         surgery.uncut(backbones.whole("alexnet", 4, width=0.0625), "features.11")
