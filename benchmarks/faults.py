@@ -26,6 +26,7 @@ import psutil
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+from camloc.core.signals import is_at_work
 from clone import Clone
 
 LONGEST = 30.0  # seconds from a run's start to its kill
@@ -75,7 +76,7 @@ class Run:
             Broken: some go on.
         """
         end = time.monotonic() + GRACE
-        while (alive := [one for one in self.seen if _works(one)]) and time.monotonic() < end:
+        while (alive := [one for one in self.seen if is_at_work(one)]) and time.monotonic() < end:
             self.note()
             time.sleep(0.2)
         for one in alive:
@@ -88,13 +89,6 @@ class Run:
     @property
     def printed(self) -> str:
         return self.log.read_text("utf-8", "replace")
-
-
-def _works(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _kill_tree(run: Run) -> None:

@@ -28,6 +28,13 @@ def on_signals(call: Callable[[], object], *more: signal.Signals) -> Iterator[No
             signal.signal(number, handler)
 
 
+def is_at_work(process: psutil.Process) -> bool:
+    """Whether a process is there and has not ended: one whose end nobody has asked for stays."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def end_with(pid: int) -> None:
     """Let SIGTERM come to this process once process `pid` is gone, which then cannot pass it on:
     killed, it would leave this one at work beside what is started in its place."""
@@ -35,7 +42,7 @@ def end_with(pid: int) -> None:
     def watch() -> None:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            while is_at_work(process):
                 time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -13,7 +13,6 @@ from urllib.request import urlopen
 
 import psutil
 import torch
-from ruamel.yaml import YAML
 from torch import nn
 
 from camloc.core import surroundings
@@ -22,7 +21,7 @@ from camloc.core.params import Data, Params, load
 from camloc.core.paths import FINGERPRINTS, FOLDER, Study
 from camloc.data.sources import cub, ilsvrc, ilsvrc_official, tiny_imagenet
 from camloc.networks import published, zoo
-from camloc.pipeline import checks, cost, fingerprints, launch, schedule
+from camloc.pipeline import checks, cost, fingerprints, launch, restore, schedule
 from camloc.pipeline.parameters import threads_of
 from camloc.pipeline.provenance import commit, machine, versions
 from camloc.training.precision import choose_device, choose_precision
@@ -268,10 +267,10 @@ def _fingerprint(stage: str) -> str:
 
 def stages_ahead(order: list[str], params: Params, root: Path) -> list[str]:
     """The stages that DVC would run, by dvc.lock; files that they left are not read."""
-    if not (root / "dvc.lock").is_file():
-        return order
     with refusing("dvc.lock cannot be read", "delete it, and all stages run again"):
-        lock = YAML(typ="safe").load(root / "dvc.lock")["stages"]
+        lock = restore.finished(root)
+    if not lock:
+        return order
     now, ahead, stale = dict(fingerprints.fingerprints(root, params)), [], set[Path]()
     for stage in order:
         deps, outs = (

@@ -57,9 +57,13 @@ def _md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
 
 
+def finished(root: Path) -> dict[str, dict]:
+    """The stages that have run, by name, as dvc.lock has them."""
+    lock = root / "dvc.lock"
+    return (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.is_file() else {}
+
+
 def outputs(root: Path) -> dict[str, str]:
     """The paths of what finished stages left and their hashes, by dvc.lock."""
-    lock = root / "dvc.lock"
-    stages = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.is_file() else {}
-    found = [out for stage in stages.values() for out in stage.get("outs", [])]
+    found = [out for stage in finished(root).values() for out in stage.get("outs", [])]
     return {out["path"]: out.get("md5", "") for out in found}

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -57,44 +58,33 @@ def each(
     """
     stage = work.__module__.rpartition(".")[2]
     with locked(study.folder / "locks" / f"{stage}-{given.network}"):
-        return _each(work, study, given, left, goes_on_from, reads)
+        wanted = [study.of_run(run) for run in range(1, given.seeds + 1)]
+        sources = {one.run: goes_on_from(one) for one in wanted}
+        ready = [one for one in wanted if all(path.exists() for path in sources[one.run])]
+        ready = ready or wanted[:1]  # whose work says what is missing
+        folders = {one.run: left(one) for one in ready}
+        _forget_others(left(study).parent, [*folders.values()])
+        tasks, keys = {}, {}
+        for one in ready:
+            own = given.of_run(one.run)
+            keys[one.run] = _key(work, own, [*sources[one.run], *reads])
+            if not _is_made(folders[one.run], keys[one.run]):
+                (folders[one.run] / MADE_BY).unlink(missing_ok=True)
+                tasks[one.run] = one, own
+        done = partial(_note, folders, keys)
+        failed = _do(work, tasks, done, runs_at_once(given, len(tasks)))
+        if len(failed) == len(ready):
+            raise failed[min(failed)]
+        for run, error in failed.items():
+            print(f"run {run} of {given.seeds} failed, the others count: {error}", flush=True)
+            shutil.rmtree(folders[run], ignore_errors=True)
+        return [one for one in ready if one.run not in failed]
 
 
-def _each(
-    work: Work,
-    study: Study,
-    given: StageParameters,
-    left: Callable[[Study], Path],
-    goes_on_from: Callable[[Study], Sequence[Path]],
-    reads: Sequence[Path],
-) -> list[Study]:
-    wanted = [study.of_run(run) for run in range(1, given.seeds + 1)]
-    sources = {one.run: goes_on_from(one) for one in wanted}
-    ready = [one for one in wanted if all(path.exists() for path in sources[one.run])]
-    ready = ready or wanted[:1]  # whose work says what is missing
-    folders = [left(one) for one in ready]
-    remove_abandoned(folders[0].parent, *folders)
-    _forget_others(folders[0].parent, folders)
-    tasks, keys = {}, {}
-    for one in ready:
-        own = given.of_run(one.run)
-        keys[one.run] = _key(work, own, [*sources[one.run], *reads])
-        if not _is_made(left(one), keys[one.run]):
-            (left(one) / MADE_BY).unlink(missing_ok=True)
-            tasks[one.run] = one, own
-
-    def done(run: int) -> None:
-        folder = left(study.of_run(run))
-        made = {"key": keys[run], "files": _files(folder)}
-        write_text(folder / MADE_BY, json.dumps(made, indent=1))
-
-    failed = _do(work, tasks, done, runs_at_once(given, len(tasks)))
-    if len(failed) == len(ready):
-        raise failed[min(failed)]
-    for run, error in failed.items():
-        print(f"run {run} of {given.seeds} failed, the others count: {error}", flush=True)
-        shutil.rmtree(left(study.of_run(run)), ignore_errors=True)
-    return [one for one in ready if one.run not in failed]
+def _note(folders: dict[int, Path], keys: dict[int, str], run: int) -> None:
+    """Write into a run's folder what made it, and what it holds."""
+    made = {"key": keys[run], "files": _files(folders[run])}
+    write_text(folders[run] / MADE_BY, json.dumps(made, indent=1))
 
 
 def _do(work: Work, tasks: dict[int, Task], done: Callable[[int], None], at_once: int) -> dict:
@@ -232,7 +222,8 @@ def _alone(
 
 
 def _forget_others(folder: Path, kept: list[Path]) -> None:
-    """Remove what runs left that are not asked for."""
+    """Remove what runs left that are not asked for, and what killed ones were writing."""
+    remove_abandoned(folder, *kept)
     for path in set(folder.glob("run-*")) - set(kept):
         shutil.rmtree(path)
 
