@@ -9,6 +9,7 @@ from camloc.data.loading import UNLABELLED, standardise
 from camloc.maps import store
 from camloc.maps.predict import stored_classes, write_predictions
 from camloc.maps.saliency import saliency_maps
+from camloc.networks.pooling import Pool
 from camloc.networks.surgery import CamNetwork
 
 CPU = torch.device("cpu")
@@ -75,7 +76,9 @@ GEOMETRY = store.Geometry(side=12, size=12, cells=[[1.5, 4], [1.5, 4]])
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return CamNetwork(Body(), nn.Sequential(nn.ReLU()), "gap", nn.Linear(6, 4), dropout=0.5).eval()
+    return CamNetwork(
+        Body(), nn.Sequential(nn.ReLU()), Pool("gap"), nn.Linear(6, 4), dropout=0.5
+    ).eval()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import camloc.networks.surgery
 from camloc.core.errors import UserError
 from camloc.maps.cam import class_activation_maps
 from camloc.networks import backbones, files, surgery
+from camloc.networks.pooling import Pool
 from camloc.networks.pretrained import digest
 
 
@@ -144,7 +145,7 @@ def test_head_is_the_rest_of_the_network_and_shares_its_layers():
     with torch.no_grad():
         assert torch.equal(head(network.body(x)["maps"]), network(x))
     assert head.convs is network.convs and head.classifier is network.classifier
-    assert (head.dropout.p, head.pool) == (0.25, "gap")
+    assert (head.dropout.p, head.pool) == (0.25, Pool("gap"))
 
 
 @pytest.mark.parametrize("change", [0.01, 1.0])
@@ -209,7 +210,7 @@ def test_paper_adds_one_convolution_of_1024_units_and_averages():
     (convolution, _), classifier = network.convs, network.classifier
     assert (convolution.in_channels, convolution.out_channels, convolution.groups) == (256, 1024, 1)
     assert (classifier.in_features, classifier.out_features) == (1024, 1000)
-    assert (network.pool, network.dropout.p) == ("gap", 0.0)
+    assert (network.pool, network.dropout.p) == (Pool("gap"), 0.0)
 
 
 @pytest.mark.parametrize(("units", "channels"), [([24], "32 and 3"), ([64, 24], "8 and 3")])
@@ -261,12 +262,23 @@ def test_any_torchvision_network_can_be_cut():
         assert network.features(torch.zeros(1, 3, 224, 224)).shape == (1, 32, 14, 14)
 
 
+@pytest.mark.parametrize(("kernel", "groups", "shape"), [(1, 1, (8, 32)), (5, 2, (8, 16))])
+def test_kernel_and_groups_are_those_of_the_new_convolutions_and_maps_keep_their_size(
+    kernel, groups, shape
+):
+    network = build(kernel=kernel, groups=groups)
+    assert network.convs[0].weight.shape == (*shape, kernel, kernel)
+    assert network.features(torch.zeros(1, 3, 96, 96)).shape == (1, 8, 5, 5)
+    with pytest.raises(UserError, match="kernel 4 is even and would move the maps"):
+        build(kernel=4)
+
+
 def test_unknown_names_are_refused_with_near_matches():
     with pytest.raises(UserError, match=r"unknown backbone 'vgg_16'; did you mean.*vgg16"):
         surgery.build("vgg_16", "features.29")
     with pytest.raises(UserError, match=r"alexnet has no node 'feature\.11'.*features\.11"):
         surgery.build("alexnet", "feature.11")
-    with pytest.raises(UserError, match="unknown pool 'max'; known: gap, gmp"):
+    with pytest.raises(UserError, match="unknown pool 'max'; known: gap, gmp, log-sum-exp"):
         surgery.build("alexnet", "features.11", pool="max")
 
 

@@ -59,6 +59,23 @@ def test_original_may_be_declared_several_times_under_names_of_their_own(reposit
     assert "originals.first" in line and "did you mean alexnet" in line
 
 
+@pytest.mark.parametrize(
+    ("declared", "refused"),
+    [
+        ({"pool": "log-sum-exp"}, "models.cut.pool: pool log-sum-exp needs sharpness"),
+        ({"top_k": 4}, "models.cut.pool: top_k belongs to pool top-k-mean, not gap; leave it out"),
+        (
+            {"pool": "top-k-mean", "top_k": 10},
+            "loading.size: top_k: maps of 3×3 have no 10 positions; give fewer",
+        ),
+        ({"kernel": 2}, "models.cut.cut: kernel 2 is even and would move the maps"),
+    ],
+)
+def test_pooling_and_kernel_that_cannot_be_are_refused_by_key(repository, declared, refused):
+    [line] = refusal(ALEXNET, {"cut": CUT | declared}, size=63, resize=63)
+    assert line.startswith(f"params.yaml: {refused}")
+
+
 def test_networks_pass_at_the_smallest_size_that_they_take(repository):
     """AlexNet's layers leave 15, 7, 7, 3, 3 and 1 pixels of 63, and the cut's 3. Of 62 they leave
     14, 6, 6, 2 and 2, too few for the last pooling, which the cut has not."""

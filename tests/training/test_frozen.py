@@ -11,6 +11,7 @@ from camloc.core.params import Loading, Machine, Preprocessing, Training
 from camloc.core.processes import Share
 from camloc.data.loading import evaluation_batches
 from camloc.data.manifest import Manifest
+from camloc.networks.pooling import Pool
 from camloc.networks.surgery import CamNetwork, head_of
 from camloc.training.frozen import KeptMaps, keep_maps, training_maps, val_maps
 from camloc.training.loop import fit
@@ -44,7 +45,7 @@ class Halved(nn.Module):
 def network():
     torch.manual_seed(0)
     convs = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
-    return CamNetwork(Halved(), convs, "gap", nn.Linear(4, 2), 0.0).eval()
+    return CamNetwork(Halved(), convs, Pool("gap"), nn.Linear(4, 2), 0.0).eval()
 
 
 @pytest.fixture

@@ -306,9 +306,12 @@ class Surgery(Section):
     backbone: str
     cut: str
     convs: Annotated[list[Units], Field(max_length=64)] = [1024]
-    pool: Literal["gap", "gmp"] = "gap"
+    pool: Literal["gap", "gmp", "log-sum-exp", "top-k-mean"] = "gap"
     groups: Units = 1
     dropout: Fraction = 0.0
+    kernel: Annotated[PositiveInt, Field(le=31)] = 3
+    sharpness: Annotated[PositiveFloat, Field(le=10**6)] | None = None
+    top_k: Annotated[PositiveInt, Field(le=10**6)] | None = None
 
 
 class Model(Surgery):

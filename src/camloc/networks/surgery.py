@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from camloc.core.errors import UserError
 from camloc.networks import backbones, zoo
+from camloc.networks.pooling import Pool
 
-POOLS = ("gap", "gmp")
 LAST_NODES = 12  # of a network, among which is the one that it averages
 
 
@@ -25,7 +25,7 @@ class CamNetwork(nn.Module):
     """
 
     def __init__(
-        self, body: nn.Module, convs: nn.Module, pool: str, classifier: nn.Linear, dropout: float
+        self, body: nn.Module, convs: nn.Module, pool: Pool, classifier: nn.Linear, dropout: float
     ) -> None:
         super().__init__()
         self.body = body
@@ -40,8 +40,7 @@ class CamNetwork(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Maps (B, C, h, w) to logits (B, num_classes)."""
-        pooled = features.mean((2, 3)) if self.pool == "gap" else features.amax((2, 3))  # (B, C)
-        return self.classifier(self.dropout(pooled))
+        return self.classifier(self.dropout(self.pool(features)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(self.features(x))
@@ -56,27 +55,33 @@ def build(
     width: float = 1.0,
     groups: int = 1,
     dropout: float = 0.0,
+    kernel: int = 3,
+    sharpness: float | None = None,
+    top_k: int | None = None,
     weights: nn.Module | None = None,
 ) -> CamNetwork:
     """A backbone kept up to a node, then convolutions, global pooling and a linear layer.
 
     Args:
         cut: the last node (or module) kept, as torchvision's feature extraction names it.
-        convs: units of each 3×3 convolution (stride 1, padding 1, with ReLU) after the cut.
-        pool: `gap`, the mean over positions, or `gmp`, the maximum (Oquab et al. 2015).
+        convs: units of each convolution (stride 1, with ReLU) after the cut.
+        pool: `gap`, `gmp`, `log-sum-exp` or `top-k-mean` (see `camloc.networks.pooling`), the
+            latter two with their `sharpness` and `top_k`.
         width: factor on the units of all layers, the new convolutions' too.
         groups: of the new convolutions; the authors' code has 2, their text does not say.
         dropout: probability after pooling; the authors' VGG has 0.5.
+        kernel: side of the convolutions' windows, odd, padded so that maps keep their size.
         weights: the whole original network of this backbone and width whose weights are kept up
             to the cut; random where None.
 
     Raises:
         UserError: an unknown backbone, cut or pool, a cut that gives no maps, groups that do not
-            divide the channels.
+            divide the channels, an even kernel.
     """
     backbones.check_cut(backbone, cut)
-    if pool not in POOLS:
-        raise UserError(f"unknown pool {pool!r}; known: {', '.join(POOLS)}")
+    pooling = Pool(pool, sharpness, top_k)
+    if not kernel % 2:
+        raise UserError(f"kernel {kernel} is even and would move the maps; give an odd one")
     original = weights or backbones.whole(backbone, num_classes, width=width)
     body = zoo.extractor(original, {cut: "maps"})
     channels = _channels(body)
@@ -85,13 +90,14 @@ def build(
         scaled = backbones.scaled(units, width)
         if channels % groups or scaled % groups:
             raise UserError(f"groups {groups} must divide {channels} and {scaled} channels")
-        layers += [nn.Conv2d(channels, scaled, 3, padding=1, groups=groups), nn.ReLU()]
+        convolution = nn.Conv2d(channels, scaled, kernel, padding=kernel // 2, groups=groups)
+        layers += [convolution, nn.ReLU()]
         channels = scaled
     added = nn.Sequential(*layers)
     classifier = nn.Linear(channels, num_classes)
     backbones.initialise(added)
     backbones.initialise_classifier(classifier)
-    return CamNetwork(body, added, pool, classifier, dropout)
+    return CamNetwork(body, added, pooling, classifier, dropout)
 
 
 def uncut(network: nn.Module, node: str) -> CamNetwork:
@@ -111,7 +117,7 @@ def uncut(network: nn.Module, node: str) -> CamNetwork:
     channels, classifier = _channels(body), backbones.last_layer(network)
     if not isinstance(classifier, nn.Linear):
         classifier = _unchanged(classifier)
-    seen = CamNetwork(body, nn.Sequential(), "gap", classifier, dropout=0.0)
+    seen = CamNetwork(body, nn.Sequential(), Pool("gap"), classifier, dropout=0.0)
     if channels != classifier.in_features or not _same_logits(network, seen):
         raise UserError(f"the network does not end in global average pooling of {node}")
     return seen

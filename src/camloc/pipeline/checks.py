@@ -12,6 +12,7 @@ from camloc.core.errors import UserError, refusing
 from camloc.core.params import Model, Original, Params, Surgery
 from camloc.core.paths import repository_root
 from camloc.networks import backbones, published, surgery
+from camloc.networks.pooling import Pool
 
 
 def check(params: Params) -> None:
@@ -98,11 +99,13 @@ class _Checks:
         if model.weights is not None:
             with self.of(f"models.{name}.weights"):
                 _existing(model.weights, "file")
-        with self.of(f"models.{name}.cut"):
-            with refusing(f"{name} cannot be built", "give convolutions that fit"):
-                network = surgery.build(**fields, num_classes=2, weights=network)
-            self.built[name] = network
-            self.takes_pictures(name, network)
+        with self.of(f"models.{name}.pool"):
+            Pool(model.pool, model.sharpness, model.top_k)
+            with self.of(f"models.{name}.cut"):
+                with refusing(f"{name} cannot be built", "give convolutions that fit"):
+                    network = surgery.build(**fields, num_classes=2, weights=network)
+                self.built[name] = network
+                self.takes_pictures(name, network)
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:
         """One picture of its size goes through."""

@@ -76,8 +76,9 @@ def surgery(
     after = [*kept, Part(channels, side, False), pooled, classes]
     if not len(cut.convs):
         del after[len(kept)]
-    layers = sum(isinstance(layer, nn.Conv2d) for layer in cut.convs)
-    words = [f"{layers} conv 3×3", f"pooled ({cut.pool})", "classes"][-(len(after) - len(kept)) :]
+    kernels = [layer.kernel_size[0] for layer in cut.convs if isinstance(layer, nn.Conv2d)]
+    convolutions = f"{len(kernels)} conv {kernels[0]}×{kernels[0]}" if kernels else ""
+    words = [convolutions, f"pooled ({cut.pool})", "classes"][-(len(after) - len(kept)) :]
     set_theme()
     figure, axes = plt.subplots(2, 1, figsize=(9, 5), layout="constrained")
     _draw_parts(axes[0], before, [], CUT_OFF, f"{names[0]}: what is cut off is grey")

@@ -29,7 +29,7 @@ def work(study: Study, given: SurgeryParameters) -> None:
     """The surgery of one run."""
     original, about = files.load(study.weights(given.declaration.backbone))
     torch.manual_seed(given.seed)
-    fields = given.declaration.model_dump(exclude={"backbone"})
+    fields = given.declaration.model_dump(exclude={"backbone"}, exclude_none=True)
     network = surgery.build(
         about["original"]["backbone"],
         **fields,
