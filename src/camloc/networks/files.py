@@ -1,8 +1,10 @@
 """Network files: weights with the declaration that rebuilds their network."""
 
 import json
+from functools import partial
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -68,14 +70,19 @@ def load(path: Path) -> tuple[nn.Module, dict]:
 def _rebuilt(path: Path, state: dict[str, Tensor], about: dict) -> nn.Module:
     try:
         original = {key: about["original"][key] for key in _ORIGINAL}
-        network = from_declaration(original, about["surgery"], len(about["wnids"]))
-        backbones.load_state(network, state)
+        build = partial(from_declaration, original, about["surgery"], len(about["wnids"]))
+        with torch.device("meta"):  # without values, since it may be declared larger than memory
+            network = build()
+        backbones.load_state(network, state, assign=True)
+        if any(buffer.is_meta for buffer in network.buffers()):  # what no file holds
+            network = build()
+            backbones.load_state(network, state)
     except Exception as error:  # a missing key, or a UserError, which names no file
         raise UserError(
             f"network file {path} holds another network than it declares ({reason(error)}); "
             f"{_AGAIN}"
         ) from None
-    return network.eval()
+    return network.float().eval()
 
 
 def from_declaration(original: dict, surgery: dict | None, num_classes: int) -> nn.Module:
