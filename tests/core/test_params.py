@@ -157,6 +157,26 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             "cams.saliency: no network named 'googlenett'; did you mean googlenet",
         ),
         (
+            {"cams__methods": {"googlenett": ["grad-cam"]}},
+            "cams.methods.googlenett: no network named 'googlenett'; did you mean googlenet",
+        ),
+        (
+            {"cams__methods": {"googlenet-gap": ["grad-camm"]}},
+            "cams.methods.googlenet-gap: no method named 'grad-camm'; did you mean grad-cam",
+        ),
+        (
+            {"cams__methods": {"googlenet-gap": ["smooth-grad@inception3a"]}},
+            "cams.methods.googlenet-gap: smooth-grad lights pixels, so no layer belongs behind it",
+        ),
+        (
+            {"cams__methods": {"googlenet-gap": ["layer-cam@"]}},
+            "cams.methods.googlenet-gap: 'layer-cam@' names no layer behind its @",
+        ),
+        (
+            {"cams__methods": {"googlenet": ["eigen-cam"]}, "originals__googlenet__gap": None},
+            "cams.methods.googlenet: eigen-cam needs a layer, such as eigen-cam@features.11",
+        ),
+        (
             {
                 "cams__ten_crop": ["googlenet-gap"],
                 "originals__googlenet__gap": None,

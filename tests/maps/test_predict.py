@@ -99,7 +99,8 @@ def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2):
         images,
         WNIDS,
         top=top,
-        saliency_cell=cell,
+        methods=["backprop"] if cell else [],
+        cell=cell or 1,
         device=CPU,
     )
 

@@ -76,6 +76,25 @@ def test_pooling_and_kernel_that_cannot_be_are_refused_by_key(repository, declar
     assert line.startswith(f"params.yaml: {refused}")
 
 
+def test_layer_of_a_map_method_must_be_there_and_give_maps(repository):
+    def refused(**methods):
+        wrong = study(ALEXNET, {"cut": CUT}, size=63, resize=63)
+        cams = wrong.cams.model_copy(update={"methods": methods})
+        with pytest.raises(UserError) as error:
+            check(wrong.model_copy(update={"cams": cams}))
+        return str(error.value)
+
+    assert refused(alexnet=["grad-cam@feature.11"]) == (
+        "params.yaml: cams.methods.alexnet: there is no layer 'feature.11'; did you mean "
+        "features.11 or features.1 or features.12?"
+    )
+    given = "params.yaml: cams.methods.alexnet: layer-cam@classifier.6: its layer gives no maps"
+    assert refused(alexnet=["layer-cam@classifier.6"]).startswith(given)
+    assert "cams.methods.cut: there is no layer 'features.12'" in refused(
+        cut=["grad-cam@features.11", "grad-cam@features.12"]
+    )
+
+
 def test_networks_pass_at_the_smallest_size_that_they_take(repository):
     """AlexNet's layers leave 15, 7, 7, 3, 3 and 1 pixels of 63, and the cut's 3. Of 62 they leave
     14, 6, 6, 2 and 2, too few for the last pooling, which the cut has not."""

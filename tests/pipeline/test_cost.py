@@ -13,7 +13,9 @@ CPU = torch.device("cpu")
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
 PICTURES = Images(classes=12, train=96, val=24, test=24)
 # A step takes 0.5 s and 0.1 s a picture, classifying 0.01 s a picture, in bfloat16 0.02 s.
-PACE = Pace(Line(0.5, 0.1), Line(0, 0.01), Line(0, 0.02), parameters=1000, body=50, cells=16)
+PACE = Pace(
+    Line(0.5, 0.1), Line(0, 0.01), Line(0, 0.02), parameters=1000, body=50, maps=8, cells=16
+)
 
 
 def declared(name: str) -> params.Params:

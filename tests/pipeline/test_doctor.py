@@ -21,7 +21,7 @@ from camloc.pipeline.parameters import PORTABLE
 from clone import ROOT
 
 SMOKE = params.load(ROOT / "params" / "smoke.yaml")
-PACE = Pace(Line(0, 0.1), Line(0, 0.01), Line(0, 0.02), parameters=1000, body=50, cells=16)
+PACE = Pace(Line(0, 0.1), Line(0, 0.01), Line(0, 0.02), parameters=1000, body=50, maps=8, cells=16)
 LOOK = checks.networks
 TINY = {"source": "tiny-imagenet", "folder": None, "classes": None, "val_per_class": 50}
 

@@ -19,6 +19,19 @@ def test_one_models_declaration_reruns_that_model_only(clone):
     }
 
 
+def test_method_that_is_added_to_one_network_reruns_its_maps_and_their_evaluation_only(clone):
+    clone.edit("cams", "methods", value={"googlenet-gmp": ["layer-cam"]})
+    assert set(clone.repro()) == {
+        "prepare",
+        "cams@googlenet-gmp",
+        "evaluate@googlenet-gmp",
+        "report",
+        "render",
+    }
+    row = clone.metrics()["layer-cam-googlenet-gmp"]
+    assert row.keys() == {"loc_err_top1", "loc_err_top5", "loc_err_gt_known"}
+
+
 def test_wrong_parameter_stops_before_any_work_and_keeps_earlier_results(clone):
     before = clone.metrics()
     weights = clone.folder / "data/networks/googlenet-gap/run-1/weights.safetensors"

@@ -18,6 +18,7 @@ from camloc.data.manifest import Manifest, save_truth
 from camloc.evaluation.choices import DEVIATIONS, IN_BF16
 from camloc.evaluation.error_types import ERROR_TYPES
 from camloc.evaluation.store import Evaluation
+from camloc.maps import methods
 from camloc.networks import backbones, files, published
 from camloc.pipeline.parameters import (
     DataParameters,
@@ -254,6 +255,42 @@ def test_failing_maps_stage_leaves_the_earlier_predictions(study):
         picture.write_bytes(whole)
     assert earlier.read_bytes() == before
     assert not list(study.predictions("googlenet-gap").parent.glob("*-new"))
+
+
+def test_maps_of_a_method_are_kept_where_another_is_added_and_made_again_where_damaged(
+    study, tmp_path, monkeypatch
+):
+    copy = Study(shutil.copytree(study.folder, tmp_path / "study"))
+    asked, made = [], methods.method_maps
+
+    def counted(method, *arguments):
+        asked.append(method)
+        return made(method, *arguments)
+
+    monkeypatch.setattr("camloc.maps.predict.method_maps", counted)
+
+    def run(*names, **changes):
+        asked.clear()
+        given = MapsParameters.of(SMOKE, "googlenet-gap")
+        maps.run(copy, given.model_copy(update={"methods": [*names], "cell": 4} | changes))
+        return {*asked}
+
+    def stored():
+        folder = copy.predictions("googlenet-gap") / "val"
+        return {path.stem: path.read_bytes() for path in folder.glob("*.npy")}
+
+    assert run("backprop") == {"backprop"}
+    first = stored()
+    assert run("backprop", "layer-cam") == {"layer-cam"}
+    both = stored()
+    assert first.keys() < both.keys() and first.items() <= both.items()
+    assert run("layer-cam", "backprop", cell=8) == {"backprop"}
+    assert stored()["backprop"] != both["backprop"]
+    damaged = copy.predictions("googlenet-gap") / "test" / "layer-cam.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-2] + b"12")
+    assert run("backprop", "layer-cam") == {"backprop", "layer-cam"}
+    assert stored() == both
+    assert run() == set() and stored().keys() == {"cam"}
 
 
 def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from pydantic import (
 
 from camloc.core.errors import UserError, near_matches, reason
 from camloc.core.files import read_text
-from camloc.core.rows import BASELINES, is_reserved
+from camloc.core.rows import BASELINES, METHODS, OF_LAYERS, is_reserved
 from camloc.core.trees import read_tree, shown
 
 NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"  # in file names, commands and DVC's keys
@@ -337,7 +337,9 @@ class Control(Section):
 class Cams(Section):
     """Which maps are stored: of the `top` predicted classes, or of all; `saliency`, `ten_crop` and
     `bf16` name the networks that get their gradient saliency, the CAMs of ten crops, and CAMs in
-    bfloat16, too."""
+    bfloat16, too. `methods` has, by network, methods beside CAM, with a layer where it is not what
+    the network pools: `[grad-cam, layer-cam@features.16]`. Maps of pixels are averaged over cells
+    of `saliency_cell` pixels a side."""
 
     top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
     batch: Batch
@@ -345,6 +347,12 @@ class Cams(Section):
     saliency_cell: Side
     ten_crop: list[str] = []
     bf16: list[str] = []
+    methods: dict[str, list[str]] = {}
+
+    def methods_of(self, network: str) -> list[str]:
+        """The methods beside CAM whose maps of a network are stored."""
+        saliency = ["backprop"] if network in self.saliency else []
+        return [*dict.fromkeys(saliency + self.methods.get(network, []))]
 
 
 class Boxes(Section):
@@ -495,7 +503,7 @@ def _contradictions(params: Params) -> Iterator[str]:
             rule = "use letters, digits, - and _, 100 at most"
             yield f"{shown(name)} names no network: {rule}"
         elif is_reserved(name):
-            taken = f"{', '.join(BASELINES)}, backprop-… and heuristics-…"
+            taken = f"{', '.join(BASELINES)}, heuristics-… and backprop-… or another method's"
             yield f"{shown(name)} is a row of its own; {taken} are taken, choose another name"
     if params.data.source == "ilsvrc" and params.evaluate.split == "test":
         yield "evaluate.split: ILSVRC's test split has no labels; use val"
@@ -509,12 +517,7 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield f"evaluate.split: data.splits has no {params.evaluate.split}; name its folder"
     if params.data.source == "shapes" and params.cams.top != "all":
         yield "cams.top: the labels of shapes' test split are withheld, so its maps must be of all"
-    for key in ("saliency", "ten_crop", "bf16"):
-        for name in getattr(params.cams, key):
-            if name not in networks:
-                yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
-            elif key != "saliency" and not params.has_cam(name):
-                yield f"cams.{key}: {name} has no CAM; name networks that end in global pooling"
+    yield from _contradictions_of_cams(params)
     for name in networks:
         if params.training_of(name).freeze == "body" and not params.has_cam(name):
             yield (
@@ -540,6 +543,34 @@ def _contradictions_of_weights(params: Params) -> Iterator[str]:
             if weights.source not in sources and getattr(weights, key) is not None:
                 belongs = f"belongs to source {' or '.join(sources)}, not {weights.source}"
                 yield f"originals.{name}.weights.{key}: {belongs}; leave it out"
+
+
+def _contradictions_of_cams(params: Params) -> Iterator[str]:
+    networks = params.networks
+    for key in ("saliency", "ten_crop", "bf16"):
+        for name in getattr(params.cams, key):
+            if name not in networks:
+                yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
+            elif key != "saliency" and not params.has_cam(name):
+                yield f"cams.{key}: {name} has no CAM; name networks that end in global pooling"
+    for name, methods in params.cams.methods.items():
+        key = f"cams.methods.{name}"
+        if name not in networks:
+            yield f"{key}: no network named {name!r}{near_matches(name, networks)}"
+            continue
+        for method in methods:
+            kind, at, _ = method.partition("@")
+            if kind not in METHODS:
+                yield f"{key}: no method named {kind!r}{near_matches(kind, METHODS)}"
+            elif kind not in OF_LAYERS and at:
+                yield f"{key}: {kind} lights pixels, so no layer belongs behind it"
+            elif method.endswith("@"):
+                yield f"{key}: {method!r} names no layer behind its @"
+            elif kind in OF_LAYERS and not at and not params.has_cam(name):
+                yield (
+                    f"{key}: {kind} needs a layer, such as {kind}@features.11: {name} pools no "
+                    "maps by itself"
+                )
 
 
 def _has_train(data: Data) -> bool:

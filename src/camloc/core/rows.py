@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 
 OWN = "cam"  # a network's own row: its classes and, where it has some, the boxes of its CAMs
-MAPS = (OWN, "backprop")  # methods whose maps are stored
+# Methods beside CAM whose maps are of a layer, with what grad-cam's library calls them, and those
+# whose maps are of pixels (see `camloc.maps.methods`).
+OF_LAYERS = {
+    "grad-cam": "GradCAM",
+    "grad-cam++": "GradCAMPlusPlus",
+    "layer-cam": "LayerCAM",
+    "score-cam": "ScoreCAM",
+    "eigen-cam": "EigenCAM",
+    "ablation-cam": "AblationCAM",
+}
+OF_PIXELS = ("backprop", "smooth-grad", "integrated-gradients")
+METHODS = (*OF_LAYERS, *OF_PIXELS)
 HEURISTICS = ("heuristics", "heuristics-text")  # five predictions from three classes
 BASELINES = ("whole-image", "centre-box", "centre-gaussian")  # of no network
 
@@ -24,5 +35,5 @@ class Row:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a network of this name would share a row's name with another row."""
-    return name in BASELINES or name.startswith(("backprop-", "heuristics-"))
+    """Whether a network of this name could share a row's name with another row."""
+    return name in BASELINES or name.startswith(("heuristics-", *METHODS))

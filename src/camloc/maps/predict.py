@@ -10,7 +10,7 @@ from camloc.core.params import Preprocessing
 from camloc.core.progress import progress
 from camloc.data.loading import IMAGENET, UNLABELLED, standardise
 from camloc.maps.cam import class_activation_maps
-from camloc.maps.saliency import saliency_maps
+from camloc.maps.methods import method_maps
 from camloc.maps.store import Geometry, MapWriter, write_geometry
 from camloc.networks.surgery import CamNetwork
 
@@ -27,7 +27,8 @@ def write_predictions(
     top: int,
     device: torch.device,
     wanted: Preprocessing = IMAGENET,
-    saliency_cell: int | None = None,
+    methods: Sequence[str] = (),
+    cell: int = 1,
 ) -> None:
     """Classify the pictures of a split and store the maps of their leading classes.
 
@@ -42,7 +43,8 @@ def write_predictions(
             the order of `images`.
         top: number of predicted classes; K or more stores all.
         wanted: what the network wants of pictures.
-        saliency_cell: side in pixels of the cells of the gradient saliency; None takes none.
+        methods: map methods beside CAM (see `camloc.maps.methods`).
+        cell: side in pixels of the cells of methods whose maps are of pixels.
     """
     writer = MapWriter(folder, images, wnids)
     for pictures, labels in progress(batches, unit="batch"):
@@ -64,8 +66,8 @@ def write_predictions(
                 maps["cam"] = low
                 if crops > 1:
                     maps["cam"] = low.unflatten(0, (-1, crops)).transpose(1, 2)
-        if saliency_cell:
-            maps["backprop"] = saliency_maps(network, x, classes, saliency_cell)
+        for method in methods:
+            maps[method] = method_maps(method, network, cam_network, x, classes, cell)
         writer.write(
             *(part.cpu().numpy() for part in (classes, ranks, scores)),
             {method: low.float().cpu().numpy() for method, low in maps.items()},

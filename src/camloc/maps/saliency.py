@@ -26,5 +26,14 @@ def saliency_maps(network: nn.Module, x: Tensor, classes: Tensor, cell: int = 1)
             score = logits.gather(1, chosen[:, None]).sum()
             (gradient,) = torch.autograd.grad(score, x, retain_graph=True)
             maps.append(gradient.abs().amax(1))  # (B, H, W)
-    pooled = functional.avg_pool2d(torch.stack(maps, 1).float(), cell)
-    return pooled / pooled.amax((2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return in_cells(torch.stack(maps, 1), cell)
+
+
+def in_cells(maps: Tensor, cell: int) -> Tensor:
+    """Maps (B, k, H, W) averaged over square cells, (B, k, H / cell, W / cell), and `relative`."""
+    return relative(functional.avg_pool2d(maps.float(), cell))
+
+
+def relative(maps: Tensor) -> Tensor:
+    """Maps (B, k, h, w) that are nowhere negative, each divided by its maximum."""
+    return maps / maps.amax((2, 3), keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)

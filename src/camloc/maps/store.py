@@ -2,8 +2,9 @@
 
 One folder per evaluated split: `predictions.parquet` has a row for each stored class of each image
 (`image`, `wnid`, `rank` from 1 among all classes, `score`, the softmax), images in the order of
-the manifest's split and each image's rows together; `cam.npy` and `backprop.npy`, where the
-network has them, hold the maps as float16 (images, classes stored, h, w) in the same order.
+the manifest's split and each image's rows together; `cam.npy`, where the
+network has CAMs, and a file of each other method (`backprop.npy`) hold the maps as float16 (images,
+classes stored, h, w) in the same order.
 
 Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
 maps as (images, classes stored, 10, h, w); where they were classified in bfloat16, too, `…-bf16`.
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from camloc.core.arrays import new_array
-from camloc.core.rows import MAPS
+from camloc.core.rows import OWN
 
 _TABLE = "predictions.parquet"
 _GEOMETRY = "geometry.json"
@@ -132,6 +133,14 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
     shutil.copy(parts[0] / _GEOMETRY, folder)
 
 
+def take_over(methods: Sequence[str], earlier: Path, folder: Path) -> None:
+    """Copy the maps of methods from a folder of splits to one of the same images and classes."""
+    for split in sorted(folder.iterdir()):
+        for path in (earlier / split.name / f"{method}.npy" for method in methods):
+            if path.is_file():
+                shutil.copy(path, split)
+
+
 def read(folder: Path) -> pd.DataFrame:
     """The predictions of a split; row r belongs to map r of the flattened map files."""
     return pd.read_parquet(folder / _TABLE)
@@ -147,7 +156,8 @@ def read_geometry(folder: Path) -> Geometry:
 
 def methods_of(folder: Path) -> list[str]:
     """The methods whose maps a network's folder holds, its CAM first; may be none."""
-    return [method for method in MAPS if (folder / f"{method}.npy").is_file()]
+    methods = sorted(path.stem for path in folder.glob("*.npy"))
+    return sorted(methods, key=lambda method: method != OWN)
 
 
 def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:

@@ -11,6 +11,7 @@ from torch import nn
 from camloc.core.errors import UserError, refusing
 from camloc.core.params import Model, Original, Params, Surgery
 from camloc.core.paths import repository_root
+from camloc.maps import methods
 from camloc.networks import backbones, published, surgery
 from camloc.networks.pooling import Pool
 
@@ -43,6 +44,8 @@ def networks(params: Params) -> tuple[dict[str, nn.Module], list[str]]:
     for name, control in params.controls.items():
         if control.original in checks.built:
             checks.built[name] = checks.built[control.original]
+            with torch.device("meta"):
+                checks.methods(name, originals[control.original])
     return checks.built, checks.problems
 
 
@@ -74,6 +77,7 @@ class _Checks:
             self.weights(name, original, backbone)
             self.built[name] = network
             self.takes_pictures(name, network)
+            self.methods(name, network)
         if network is not None and original.gap:
             with self.of(f"originals.{name}.gap"):
                 backbones.check_cut(backbone, original.gap)
@@ -106,6 +110,13 @@ class _Checks:
                     network = surgery.build(**fields, num_classes=2, weights=network)
                 self.built[name] = network
                 self.takes_pictures(name, network)
+                self.methods(name, network)
+
+    def methods(self, name: str, network: nn.Module) -> None:
+        """The layers of its map methods are there, and give maps."""
+        for method in self.params.cams.methods_of(name):
+            with self.of(f"cams.methods.{name}"):
+                methods.check(method, network, self.params.loading_of(name).size)
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:
         """One picture of its size goes through."""

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from camloc.core.errors import UserError
 from camloc.core.params import Params, Preprocessing, Training
 from camloc.core.paths import repository_root
+from camloc.core.rows import OF_PIXELS
 from camloc.data.loading import IMAGENET, standardise
 from camloc.data.manifest import SPLITS
 from camloc.data.sources import shapes
 from camloc.data.sources.reading import ENDINGS
+from camloc.maps.methods import SAMPLES, STEPS
 from camloc.networks.surgery import CamNetwork, head_of, parameter_count
 from camloc.pipeline import launch
 from camloc.pipeline.parameters import MapsParameters, threads_of
@@ -70,13 +72,15 @@ class Line(NamedTuple):
 
 class Pace(NamedTuple):
     """Of a network: a step of training (of its head where its body stays as it is), classifying,
-    and that in bfloat16; its parameters, its body's values of a picture, and a map's cells."""
+    and that in bfloat16; its parameters, its body's values of a picture, how many maps it pools,
+    and a map's cells."""
 
     step: Line | None
     classify: Line
     bf16: Line | None
     parameters: int
     body: int
+    maps: int
     cells: int
 
 
@@ -170,8 +174,8 @@ def pace(network: nn.Module, recipe: Training, size: int, bf16: bool, device: to
         step = classified.times(3)  # a pass forward, and one back that takes two
     elif recipe.epochs:
         step = measured(training_step(network, recipe, pictures, device))
-    parameters, cells = parameter_count(network), maps[1:].numel()
-    return Pace(step, classified, low, parameters, body.numel(), cells)
+    cells = maps[1:].numel()
+    return Pace(step, classified, low, parameter_count(network), body.numel(), maps[0], cells)
 
 
 @torch.no_grad()
@@ -212,16 +216,26 @@ def seconds_of(params: Params, stage: str, images: Images, pace: Pace | None) ->
     if kind == "maps":
         given, batch = MapsParameters.of(params, name), params.cams.batch
         passes = 1 + 10 * given.ten_crop
-        if given.saliency_cell:
-            passes += 1 + _kept(params, images)  # one forward, and one back for each class
+        kept = _kept(params, images)
+        passes += sum(_passes(method, kept, pace.maps) for method in given.methods)
         low = pace.bf16.of(seen, batch) if given.bf16 else 0.0
         return START + _turns(params, params.seeds) * (passes * pace.classify.of(seen, batch) + low)
     if kind == "evaluate":
-        return START + EVALUATED * params.seeds * seen * (1 + (name in params.cams.saliency))
+        return START + EVALUATED * params.seeds * seen * (1 + len(params.cams.methods_of(name)))
     if kind == "data":
         drawn = params.data.source == "shapes"
         return START + (DRAWN if drawn else LISTED) * (images.train + seen)
     return START
+
+
+def _passes(method: str, classes: int, maps: int) -> int:
+    """Passes of a network that a picture's maps of so many classes take, forward or back."""
+    several = {"smooth-grad": SAMPLES, "integrated-gradients": STEPS}
+    if method in several:
+        return 2 * several[method] * classes
+    if method.startswith("score-cam"):
+        return maps
+    return 1 + classes if method == "backprop" or "@" in method else 0
 
 
 def _training(params: Params, recipe: Training, images: Images, pace: Pace) -> float:
@@ -256,7 +270,8 @@ def bytes_of(params: Params, stage: str, images: Images, pace: Pace) -> float:
     if kind_of(stage) == "maps":
         given = MapsParameters.of(params, name)
         cells = pace.cells * (1 + 10 * given.ten_crop + given.bf16)
-        cells += (given.loading.size / given.saliency_cell) ** 2 if given.saliency_cell else 0
+        of_pixels = (given.loading.size / given.cell) ** 2 if given.cell else 0
+        cells += sum(of_pixels if name in OF_PIXELS else pace.cells for name in given.methods)
         return 2 * params.seeds * seen * _kept(params, images) * cells
     frozen = params.training_of(name).freeze == "body"
     body = 2 * (2 * images.train + images.val) * pace.body * frozen

@@ -42,13 +42,16 @@ _PLUMBING = (
     "pipeline.runs",
 )
 # Libraries of which another version may give other figures, by the name that is imported: they
-# compute (torch and torchvision networks and crops, OpenCV and Numba maps and boxes), decode
-# pictures (Pillow) or draw random numbers (NumPy). pandas and PyArrow only keep what these give.
+# compute (torch and torchvision networks and crops, OpenCV and Numba maps and boxes, captum and
+# grad-cam maps of other methods), decode pictures (Pillow) or draw random numbers (NumPy). pandas
+# and PyArrow only keep what these give.
 _LIBRARIES = {
     "PIL": "pillow",
+    "captum": "captum",
     "cv2": "opencv-python-headless",
     "numba": "numba",
     "numpy": "numpy",
+    "pytorch_grad_cam": "grad-cam",
     "timm": "timm",
     "torch": "torch",
     "torchvision": "torchvision",

@@ -30,6 +30,7 @@ from camloc.core.params import (
     Surgery,
     Training,
 )
+from camloc.core.rows import OF_PIXELS
 
 # The environment of a `portable` stage: torch's own kernels, oneDNN's and MKL's, with the
 # instructions of every x86 processor since 2013. Wider ones add in another order, so that another
@@ -143,7 +144,8 @@ class TrainParameters(StageParameters):
 
 
 class MapsParameters(StageParameters):
-    """`saliency_cell` is None where no saliency is taken; sides in pixels."""
+    """`methods` are those beside CAM; `cell` is the side in pixels of the cells of those whose maps
+    are of pixels, None where there is none."""
 
     network: str
     seeds: int = 1
@@ -151,7 +153,8 @@ class MapsParameters(StageParameters):
     portable: bool = False
     top: int | Literal["all"]
     batch: Batch
-    saliency_cell: Side | None
+    methods: list[str]
+    cell: Side | None
     ten_crop: bool
     bf16: bool = False
     loading: Loading
@@ -160,11 +163,14 @@ class MapsParameters(StageParameters):
     @classmethod
     def _of_network(cls, params: Params, network: str) -> dict:
         cams: Cams = params.cams
+        methods = cams.methods_of(network)
+        of_pixels = any(method in OF_PIXELS for method in methods)
         return {
             "network": network,
             "top": cams.top,
             "batch": cams.batch,
-            "saliency_cell": cams.saliency_cell if network in cams.saliency else None,
+            "methods": methods,
+            "cell": cams.saliency_cell if of_pixels else None,
             "ten_crop": network in cams.ten_crop,
             "bf16": network in cams.bf16,
             "loading": params.loading_of(network),

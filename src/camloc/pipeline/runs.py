@@ -67,7 +67,7 @@ def each(
         tasks, keys = {}, {}
         for one in ready:
             own = given.of_run(one.run)
-            keys[one.run] = _key(work, own, [*sources[one.run], *reads])
+            keys[one.run] = key_of(work, own, [*sources[one.run], *reads])
             if not _is_made(folders[one.run], keys[one.run]):
                 (folders[one.run] / MADE_BY).unlink(missing_ok=True)
                 tasks[one.run] = one, own
@@ -83,7 +83,7 @@ def each(
 
 def _note(folders: dict[int, Path], keys: dict[int, str], run: int) -> None:
     """Write into a run's folder what made it, and what it holds."""
-    made = {"key": keys[run], "files": _files(folders[run])}
+    made = {"key": keys[run], "files": files_of(folders[run])}
     write_text(folders[run] / MADE_BY, json.dumps(made, indent=1))
 
 
@@ -232,12 +232,12 @@ def _is_made(folder: Path, key: str) -> bool:
     """Whether a folder says that it was made by this, and holds what it held then."""
     try:
         made = json.loads((folder / MADE_BY).read_text(encoding="utf-8"))
-        return made["key"] == key and made["files"] == _files(folder)
+        return made["key"] == key and made["files"] == files_of(folder)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _files(folder: Path) -> dict[str, str]:
+def files_of(folder: Path) -> dict[str, str]:
     """A digest of each file in a folder, by its name there."""
     every = (path for path in folder.rglob("*") if path.is_file() and path.name != MADE_BY)
     return {path.relative_to(folder).as_posix(): _of_file(path) for path in sorted(every)}
@@ -248,8 +248,8 @@ def _of_file(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _key(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
-    """A digest of all that a run's result depends on."""
+def key_of(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
+    """A digest of all that a run's result depends on, its stage's code among it."""
     stage = fingerprints.STAGES[work.__module__.rpartition(".")[2]]
     code = fingerprints.of_code(stage, repository_root())
     return digest([code, given.deciding()], reads)

@@ -15,7 +15,7 @@ from math import inf
 import pandas as pd
 
 from camloc.core.params import Control, Model, Original
-from camloc.core.rows import BASELINES, HEURISTICS, MAPS, Row
+from camloc.core.rows import BASELINES, HEURISTICS, METHODS, OWN, Row
 from camloc.evaluation.errors import ERRORS, GT_KNOWN, HELD_OUT
 from camloc.evaluation.estimates import NOTHING, Estimate, estimate, holm
 from camloc.evaluation.thresholds import WHOLE_MAP
@@ -381,7 +381,7 @@ def stand_ins(networks: Mapping[str, Original | Model | Control]) -> dict[str, s
         Row(change(place), method).name: Row(change(name), method).name
         for place, name in places.items()
         for change in (str, control)
-        for method in (*MAPS, *HEURISTICS)
+        for method in (OWN, *METHODS, *HEURISTICS)
     }
 
 

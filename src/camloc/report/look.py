@@ -21,7 +21,7 @@ from camloc.core.rows import OWN
 from camloc.data.loading import standardise, warp
 from camloc.data.pictures import read_photo
 from camloc.maps.cam import class_activation_maps
-from camloc.maps.saliency import saliency_maps
+from camloc.maps.methods import method_maps
 from camloc.networks import backbones, published, surgery
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Eye:
         """The classes in a picture (height, width, 3), by themselves the five most probable.
 
         The picture is warped to a square of `size` pixels; boxes are the paper's, around what
-        `method`, one of `camloc.core.rows.MAPS`, lights.
+        `method` (see `camloc.maps.methods`) lights.
         """
         height, width = picture.shape[:2]
         square = warp(picture, size, self.wanted.interpolation)
@@ -115,7 +115,7 @@ class Eye:
             chosen = torch.tensor(classes or scores.topk(TOP).indices.tolist())
             maps = class_activation_maps(features, self.network.classifier.weight, chosen[None])
         if method != OWN:
-            maps = saliency_maps(self.network, x, chosen[None], CELL)
+            maps = method_maps(method, self.network, self.network, x, chosen[None], CELL)
         low = maps[0].numpy()
         boxes = boxes_from_maps(low, np.tile([width, height], (len(low), 1)), threshold)
         return [

@@ -11,7 +11,7 @@ from IPython.display import Image, display
 from numpy.typing import NDArray
 
 from camloc.core.errors import UserError
-from camloc.core.rows import MAPS, OWN
+from camloc.core.rows import METHODS, OWN
 from camloc.data.pictures import read_photo
 from camloc.networks import published
 from camloc.report import figures
@@ -38,7 +38,7 @@ def playground(
             description="class",
             continuous_update=False,
         ),
-        "method": ipywidgets.Dropdown(options=MAPS, value=OWN, description="method"),
+        "method": ipywidgets.Dropdown(options=[OWN, *METHODS], value=OWN, description="method"),
         "threshold": ipywidgets.FloatSlider(
             value=threshold, min=0, max=1, step=0.01, description="threshold"
         ),

@@ -1,5 +1,6 @@
 """03_cams: classify the evaluated splits and store the maps."""
 
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from camloc.core import processes
 from camloc.core.errors import UserError
 from camloc.core.files import replacing
 from camloc.core.paths import EVALUATED, Study
+from camloc.core.rows import OF_PIXELS
 from camloc.data import copies
 from camloc.data.loading import death_of_decoders_told, evaluation_batches, ten_crop_batches
 from camloc.data.manifest import Manifest
@@ -21,6 +23,8 @@ from camloc.pipeline import launch, runs
 from camloc.pipeline.parameters import MapsParameters
 from camloc.training.precision import autocast, choose_device
 
+_MADE_BY = "maps_made_by.json"  # what the maps of all methods follow from
+
 
 def run(study: Study, given: MapsParameters) -> None:
     """Write the predictions and maps of each run of a network on each evaluated split, on as many
@@ -30,9 +34,17 @@ def run(study: Study, given: MapsParameters) -> None:
         study,
         given,
         left=lambda one: one.predictions(given.network),
-        goes_on_from=lambda one: [one.weights(given.network)],
-        reads=[study.manifest, study.pictures, study.copies],
+        goes_on_from=lambda one: _goes_on_from(one, given.network),
+        reads=_reads(study),
     )
+
+
+def _goes_on_from(study: Study, network: str) -> list[Path]:
+    return [study.weights(network)]
+
+
+def _reads(study: Study) -> list[Path]:
+    return [study.manifest, study.pictures, study.copies]
 
 
 def map_run(study: Study, given: MapsParameters) -> None:
@@ -48,8 +60,11 @@ def work(study: Study, given: MapsParameters) -> None:
     """
     share, target = processes.share(), study.predictions(given.network)
     parts = target.with_name(target.name + ".parts")
+    key = _key(study, given)
+    kept = _kept(target, given, key)
+    missing = given.model_copy(update={"methods": [m for m in given.methods if m not in kept]})
     with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
-        _write(folder, study, given)
+        _write(folder, study, missing)
     processes.gather(None)  # all are written
     if share.rank == 0:
         written = [parts / str(rank) for rank in range(share.size)]
@@ -59,7 +74,29 @@ def work(study: Study, given: MapsParameters) -> None:
             )
         with replacing(target) as folder:
             store.join(written, folder)
+            store.take_over(kept, target, folder)
+            made = {"key": key, "cell": given.cell, "files": runs.files_of(folder)}
+            (folder / _MADE_BY).write_text(json.dumps(made), encoding="utf-8")
         shutil.rmtree(parts)
+
+
+def _key(study: Study, given: MapsParameters) -> str:
+    """A digest of all that the maps of a method are made from, whichever others are asked for."""
+    alone = given.model_copy(update={"methods": [], "cell": None})
+    return runs.key_of(work, alone, [*_goes_on_from(study, given.network), *_reads(study)])
+
+
+def _kept(target: Path, given: MapsParameters, key: str) -> list[str]:
+    """The methods whose maps an earlier run left, of the same and still whole: some take hours."""
+    try:
+        made = json.loads((target / _MADE_BY).read_text(encoding="utf-8"))
+        there, whole = runs.files_of(target), made["files"]
+        same = [m for m in given.methods if m not in OF_PIXELS or made["cell"] == given.cell]
+        own = {m: [name for name in whole if Path(name).stem == m] for m in same}
+        kept = [m for m in same if own[m] and all(there.get(n) == whole[n] for n in own[m])]
+        return kept if made["key"] == key else []
+    except (OSError, ValueError, KeyError, TypeError):  # none, or no whole one
+        return []
 
 
 def _write(folder: Path, study: Study, given: MapsParameters) -> None:
@@ -103,5 +140,6 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
                     store.Geometry(side, loading.size, cells),
                     batches=batches(manifest, split, loading, given.batch, **options),
                     images=images,
-                    saliency_cell=None if kind else given.saliency_cell,
+                    methods=[] if kind else given.methods,
+                    cell=given.cell or 1,
                 )
