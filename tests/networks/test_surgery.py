@@ -509,7 +509,7 @@ def test_whole_network_of_other_classes_is_refused_with_the_shapes(tmp_path):
         backbones.load_whole(ours, tmp_path / "none.pth")
 
 
-def test_network_whose_buffers_no_file_holds_is_read_as_it_was(tmp_path):
+def test_network_file_lacks_buffers_that_follow_from_the_declaration(tmp_path):
     """Swin's index of relative positions follows from its declaration alone."""
     torch.manual_seed(0)
     whole = backbones.whole("swin_tiny_patch4_window7_224", 3).eval()
@@ -522,7 +522,7 @@ def test_network_whose_buffers_no_file_holds_is_read_as_it_was(tmp_path):
         assert torch.equal(network(x), whole(x))
 
 
-def test_network_that_declares_more_than_memory_holds_is_refused_by_its_shapes(tmp_path):
+def test_network_file_that_declares_more_than_memory_holds_is_refused_by_its_shapes(tmp_path):
     """Some 80 GB, in a file of as good as none."""
     original = {"backbone": "alexnet", "width": 0.02, "dropout": None, "gap": None}
     about = {"original": original | {"width": 16.0}, "surgery": None, "wnids": ["a"] * 10**5}
