@@ -131,6 +131,70 @@ def test_node_that_a_network_averages_is_found(backbone, node, width):
         assert torch.equal(found.features(x), surgery.uncut(whole, node).eval().features(x))
 
 
+class OfPatches(nn.Module):
+    """Patches of 32 pixels as tokens behind a class token, or as maps with channels last, of which
+    the mean is classified, with a hidden layer before the last one or without."""
+
+    def __init__(self, tokens, hidden=False):
+        super().__init__()
+        self.patches, self.is_of_tokens = nn.Conv2d(3, 6, 32, 32), tokens
+        self.mix = nn.Linear(6, 6)
+        self.hidden = nn.Sequential(nn.Linear(6, 6), nn.ReLU()) if hidden else nn.Identity()
+        self.head = nn.Linear(6, 4, bias=tokens)
+
+    def forward(self, x):
+        given = self.patches(x)  # (B, 6, 7, 7)
+        if not self.is_of_tokens:
+            return self.head(self.hidden(self.mix(given.permute(0, 2, 3, 1)).mean((1, 2))))
+        tokens = given.flatten(2).transpose(1, 2)
+        tokens = self.mix(torch.cat([tokens.sum(1, keepdim=True), tokens], 1))  # (B, 50, 6)
+        return self.head(self.hidden(tokens[:, 1:].mean(1)))
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_tokens_and_maps_with_channels_last_are_maps_of_their_places(tokens):
+    """A bias that a last layer lacks is 0, and trains as little as there is one."""
+    torch.manual_seed(0)
+    network, x = OfPatches(tokens).eval(), torch.randn(2, 3, 224, 224)
+    seen = surgery.with_its_own_cams(network).eval()
+    with torch.no_grad():
+        features = seen.features(x)
+        expected = network.mix(network.patches(x).movedim(1, -1)).movedim(-1, 1)
+        torch.testing.assert_close(features, expected)
+        mean = all_maps(seen, x).mean((2, 3)) + seen.classifier.bias
+        torch.testing.assert_close(mean, network(x))
+    assert seen.classifier.weight is network.head.weight
+    assert tokens or not (seen.classifier.bias.any() or seen.classifier.bias.requires_grad)
+
+
+def test_tokens_behind_which_more_than_a_linear_layer_follows_are_where_to_cut():
+    torch.manual_seed(0)
+    network = OfPatches(tokens=True, hidden=True).eval()
+    assert surgery.averaged_node(network) is None
+    node = surgery.last_node_with_maps(network)
+    body = camloc.networks.zoo.extractor(network, {node: "maps"})
+    maps = surgery.as_maps(body(torch.zeros(1, 3, 224, 224))["maps"])
+    assert maps.shape == (1, 6, 7, 7)
+
+
+def test_classifier_without_maps_has_no_node_to_cut_at():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 224**2, 8), nn.Linear(8, 4))
+    assert surgery.averaged_node(network) is None
+    assert surgery.last_node_with_maps(network) is None
+
+
+def test_places_of_tokens_are_laid_out_row_by_row_without_those_that_stand_for_none():
+    tokens = torch.arange(2 * 11 * 5).view(2, 11, 5)  # 2 of no place, 9 of 3×3
+    maps = surgery.as_maps(tokens)
+    assert maps.shape == (2, 5, 3, 3)
+    assert torch.equal(maps[1, :, 0, 2], tokens[1, 2 + 2])
+    assert torch.equal(maps[1, :, 2, 0], tokens[1, 2 + 6])
+    last = torch.arange(2 * 3 * 3 * 5).view(2, 3, 3, 5)
+    assert torch.equal(surgery.as_maps(last)[0, :, 1, 2], last[0, 1, 2])
+    wide = torch.zeros(2, 3, 5, 7)
+    assert surgery.as_maps(wide) is wide
+
+
 def test_network_that_averages_nothing_has_no_cams_of_its_own():
     torch.manual_seed(0)
     alexnet = backbones.whole("alexnet", 4, width=0.0625)

@@ -209,7 +209,8 @@ def initialise(module: nn.Module) -> None:
 def initialise_classifier(layer: nn.Linear | nn.Conv2d) -> None:
     """Small weights for the layer that gives the logits: training starts from a loss of ln K."""
     nn.init.normal_(layer.weight, std=0.01)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:  # torchvision's MaxViT has none
+        nn.init.zeros_(layer.bias)
 
 
 def scaled(units: int, width: float) -> int:

@@ -4,8 +4,8 @@ Zhou et al. (2016), section 3: remove the fully connected layers, add a 3×3 con
 units, stride 1, padding 1, followed by global average pooling and a softmax layer.
 """
 
+import math
 from collections.abc import Sequence
-from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class CamNetwork(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Images (B, 3, H, W) to the maps that are pooled, (B, C, h, w)."""
-        return self.convs(self.body(x)["maps"])
+        return self.convs(as_maps(self.body(x)["maps"]))
 
     def logits(self, features: Tensor) -> Tensor:
         """Maps (B, C, h, w) to logits (B, num_classes)."""
@@ -84,7 +84,7 @@ def build(
         raise UserError(f"kernel {kernel} is even and would move the maps; give an odd one")
     original = weights or backbones.whole(backbone, num_classes, width=width)
     body = zoo.extractor(original, {cut: "maps"})
-    channels = _channels(body)
+    channels = _channels(body, side_of(original))
     layers: list[nn.Module] = []
     for units in convs:
         scaled = backbones.scaled(units, width)
@@ -114,9 +114,7 @@ def uncut(network: nn.Module, node: str) -> CamNetwork:
         UserError: the logits are not the last layer applied to that node's spatial mean.
     """
     body = zoo.extractor(network, {node: "maps"})
-    channels, classifier = _channels(body), backbones.last_layer(network)
-    if not isinstance(classifier, nn.Linear):
-        classifier = _unchanged(classifier)
+    channels, classifier = _channels(body, side_of(network)), _linear(backbones.last_layer(network))
     seen = CamNetwork(body, nn.Sequential(), Pool("gap"), classifier, dropout=0.0)
     if channels != classifier.in_features or not _same_logits(network, seen):
         raise UserError(f"the network does not end in global average pooling of {node}")
@@ -138,38 +136,83 @@ def head_of(network: CamNetwork) -> CamNetwork:
 
 
 def with_its_own_cams(network: nn.Module) -> CamNetwork:
-    """`uncut` at the node that a network averages, which is looked for among its last.
+    """`uncut` at the node that a network averages.
 
     Raises:
         UserError: the network does not end in global average pooling.
     """
-    last = zoo.node_names(network)[-LAST_NODES:]
+    node = averaged_node(network)
+    if node is None:
+        raise UserError("the network does not end in global average pooling")
+    return uncut(network, node)
+
+
+def averaged_node(network: nn.Module) -> str | None:
+    """The node whose maps a network averages before its linear layer, looked for among its last;
+    None where there is none.
+
+    Raises:
+        UserError: the network has no last layer.
+    """
+    classifier = _linear(backbones.last_layer(network))
+    last, x = zoo.node_names(network)[-LAST_NODES:], _a_picture(network)
     with torch.no_grad():
-        outputs = zoo.extractor(network, {node: node for node in last}).eval()(_a_picture())
-    for node in reversed(last):
-        found = outputs[node]
-        if isinstance(found, Tensor) and found.ndim == 4 and found.shape[-1] > 1:  # not pooled yet
-            with suppress(UserError):
-                return uncut(network, node)
-    raise UserError("the network does not end in global average pooling")
+        logits = network.eval()(x)
+        outputs = zoo.extractor(network, {node: node for node in last}).eval()(x)
+        for node in reversed(last):
+            if _gives_maps(outputs[node]):
+                maps = as_maps(outputs[node])
+                alike = maps.shape[1] == classifier.in_features
+                if alike and torch.allclose(classifier(maps.mean((2, 3))), logits, atol=1e-4):
+                    return node
+    return None
 
 
-def _a_picture() -> Tensor:
-    return torch.rand(1, 3, 224, 224)
+def last_node_with_maps(network: nn.Module) -> str | None:
+    """The last node of a network that gives maps of several places, at which it can be cut."""
+    names, x = zoo.node_names(network)[1:], _a_picture(network)  # the first is the picture
+    for end in range(len(names), 0, -LAST_NODES):
+        some = names[max(0, end - LAST_NODES) : end]
+        with torch.no_grad():
+            outputs = zoo.extractor(network, {node: node for node in some}).eval()(x)
+        for node in reversed(some):
+            if _gives_maps(outputs[node]):
+                return node
+    return None
 
 
-def _unchanged(convolution: nn.Conv2d) -> nn.Linear:
-    """A linear layer that gives what it gets, a value of each class."""
-    classes = convolution.out_channels
-    linear = nn.Linear(classes, classes, bias=False, device=convolution.weight.device)
-    with torch.no_grad():
-        nn.init.eye_(linear.weight)
+def _gives_maps(given: object) -> bool:
+    """Whether a node gives maps, or tokens, of several places."""
+    return isinstance(given, Tensor) and given.ndim in (3, 4) and as_maps(given).shape[-1] > 1
+
+
+def _a_picture(network: nn.Module) -> Tensor:
+    return torch.rand(1, 3, *[side_of(network)] * 2)
+
+
+def side_of(network: nn.Module) -> int:
+    """Of the pictures that a network takes, where it takes no others, else 224 pixels."""
+    told = getattr(network, "pretrained_cfg", {})
+    return told["input_size"][-1] if told.get("fixed_input_size") else 224
+
+
+def _linear(last: nn.Linear | nn.Conv2d) -> nn.Linear:
+    """A network's last layer, with a bias of 0 where it has none; one that gives what it gets, a
+    value of each class, where the network averages a map of each."""
+    if isinstance(last, nn.Linear) and last.bias is not None:
+        return last
+    classes, units = last.weight.shape[:2]
+    maps = isinstance(last, nn.Conv2d)
+    weight = torch.eye(classes, device=last.weight.device) if maps else last.weight
+    linear = nn.Linear(classes if maps else units, classes, device=last.weight.device)
+    linear.weight = nn.Parameter(weight.detach()) if maps else weight
+    linear.bias = nn.Parameter(torch.zeros_like(linear.bias), requires_grad=False)
     return linear
 
 
 def _same_logits(a: nn.Module, b: nn.Module) -> bool:
     """Whether two networks agree on a random picture; networks without values are not compared."""
-    a, b, x = a.eval(), b.eval(), _a_picture()
+    a, b, x = a.eval(), b.eval(), _a_picture(a)
     with torch.no_grad():
         return x.is_meta or torch.allclose(a(x), b(x), rtol=1e-3, atol=1e-4)
 
@@ -189,14 +232,25 @@ def map_resolution(network: CamNetwork, size: int) -> tuple[int, int]:
     return h, w
 
 
-def _channels(body: nn.Module) -> int:
+def _channels(body: nn.Module, side: int) -> int:
     training = body.training
     body.eval()
     with torch.no_grad():
-        maps = body(torch.zeros(1, 3, 224, 224))["maps"]
+        given = body(torch.zeros(1, 3, side, side))["maps"]
     body.train(training)
-    if maps.ndim != 4:
+    if given.ndim not in (3, 4):
         raise UserError(
-            f"the cut gives a tensor of shape {tuple(maps.shape)}, not maps (B, C, h, w)"
+            f"the cut gives a tensor of shape {tuple(given.shape)}, not maps (B, C, h, w)"
         )
-    return maps.shape[1]
+    return as_maps(given).shape[1]
+
+
+def as_maps(given: Tensor) -> Tensor:
+    """What a node gives as maps (B, C, h, w): with channels last they are turned, and tokens
+    (B, N, C) are laid out as the square that they cover, without those at first that stand for no
+    place, such as a class token."""
+    if given.ndim == 3:
+        side = math.isqrt(given.shape[1])
+        return given[:, given.shape[1] - side**2 :].transpose(1, 2).unflatten(2, (side, side))
+    channels_last = given.shape[1] == given.shape[2] != given.shape[3]
+    return given.permute(0, 3, 1, 2) if channels_last else given
