@@ -81,6 +81,47 @@ def test_error_is_not_known_where_a_map_or_every_box_is_missing(stored):
         assert table.empty and table.columns.tolist() == columns
 
 
+def test_thresholds_that_maps_give_themselves_are_those_of_their_histograms():
+    """By scikit-image, whose levels are a little apart, since its bins are."""
+    filters = pytest.importorskip("skimage.filters")
+    rng = np.random.default_rng(0)
+    x, y = np.meshgrid(np.arange(224), np.arange(224))
+    spot = np.exp(-((x - 80) ** 2 + (y - 120) ** 2) / 2e3)
+    maps = np.array([spot + 0.1 * rng.random((224, 224)), 7 * spot**2, np.minimum(3 * spot, 1)])
+    for full, own in zip(maps, thresholds.own_thresholds(maps - 0.05), strict=True):
+        levels = np.maximum(full - 0.05, 0)
+        levels = (255 / levels.max() * levels).astype(np.uint8)
+        assert own[0] == pytest.approx(levels.mean() / 255, abs=1e-3)
+        assert 255 * own[1] == pytest.approx(filters.threshold_otsu(levels), abs=1.5)
+        assert 255 * own[2] == pytest.approx(filters.threshold_triangle(levels), abs=2.5)
+
+
+def test_threshold_of_a_map_of_two_levels_lies_between_them_and_of_no_evidence_is_0():
+    low = np.full((224, 224), 0.2)
+    low[:56] = 1  # a quarter
+    mean, otsu, triangle = thresholds.own_thresholds(np.array([low, 5 * low]))[1]
+    assert mean == pytest.approx(0.4, abs=0.002)
+    assert 0.2 <= otsu < 1 and 0.2 <= triangle < 1
+    assert not thresholds.own_thresholds(np.array([-low, 0 * low])).any()
+
+
+def test_error_by_map_is_that_of_the_box_at_the_maps_own_threshold(stored):
+    split = stored(cam=np.random.default_rng(1).random((4, 2, 3, 4)))
+    predictions, maps = split.predictions("cam", RULE)
+    own, seen = thresholds.own_thresholds(maps), set()
+    for least in (0.3, 0.5, 0.7):
+        found = thresholds.by_map(split, predictions, maps, least)
+        assert found.columns.tolist() == list(thresholds.BY_MAP)
+        for image, box in (("a", LEFT), ("b", RIGHT)):
+            [i] = predictions.index[predictions["true"] & (predictions["image"] == image)]
+            for name, share in zip(thresholds.BY_MAP, own[i], strict=True):
+                predicted = boxes_from_maps(maps[[i]], np.array([[20, 10]]), share)[0].tolist()
+                wrong = slow_iou(predicted, box) < least
+                assert found.loc[image, name] == wrong
+                seen.add(wrong)
+    assert seen == {True, False}
+
+
 def test_best_threshold_is_the_first_of_the_smallest_error():
     table = pd.DataFrame({"threshold": [0.1, 0.2, 0.3], ERROR: [50.0, 20.0, 20.0]})
     assert thresholds.best_threshold(table) == 0.2

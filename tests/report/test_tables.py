@@ -164,6 +164,24 @@ def test_wsol_metrics_are_those_of_the_held_out_level_and_those_tuned_here():
     assert low < 30 < high
 
 
+def test_thresholds_are_compared_by_what_chose_them_and_the_best_has_no_interval():
+    measures = {
+        "loc_err_gt_known": [1, 1, 1, 0],
+        "held_out_gt_known": [1, 1, 0, 0],
+        "otsu_gt_known": [1, 0, 0, 0],
+    }
+    curve = pd.DataFrame({"threshold": [0.1, 0.2], "loc_err_gt_known": [25.0, 75.0]})
+    study = results({"x": measures, "centre-box": measures}, curves={"x": curve})
+    table = tables.thresholds(study)
+    assert table.index.tolist() == ["x"]
+    shown = ["study's rule", "other split's boxes", "Otsu", "best for this split"]
+    assert table.loc["x", shown].tolist() == [75, 50, 25, 25]
+    assert np.isnan(table.loc["x", "triangle"])
+    assert "best for this split interval" not in table
+    low, high = map(float, table.loc["x", "Otsu interval"].split(" to "))
+    assert low < 25 < high
+
+
 def test_deviation_between_runs_stands_beside_figures_of_several():
     study = results({"googlenet": {"cls_err_top1": [[0, 1], [0, 1], [1, 1], [0, 0]]}})
     line = tables.table_1(study).loc["googlenet"]

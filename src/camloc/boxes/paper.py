@@ -41,30 +41,32 @@ def boxes_from_maps(maps: NDArray, sizes: NDArray, threshold: float = 0.2) -> ND
 
 
 def boxes_over_thresholds(
-    maps: NDArray, sizes: NDArray, thresholds: Sequence[float]
+    maps: NDArray, sizes: NDArray, thresholds: Sequence[float] | NDArray
 ) -> NDArray[np.int64]:
-    """`boxes_from_maps` at several thresholds, (thresholds, N, 4), each map being resized once."""
-    maps, sizes = np.asarray(maps), np.asarray(sizes)
+    """`boxes_from_maps` at several thresholds, (thresholds, N, 4), each map being resized once;
+    `thresholds` are for all maps, or each map's own, (N, thresholds)."""
+    maps, sizes, thresholds = np.asarray(maps), np.asarray(sizes), np.asarray(thresholds)
     if maps.ndim != 3 or sizes.shape != (len(maps), 2):
         raise UserError(
             f"maps of shape {maps.shape} and sizes of shape {sizes.shape} do not fit; "
             "wanted (N, h, w) and (N, 2)"
         )
-    for threshold in thresholds:
-        if not 0 <= threshold <= 1:
-            raise UserError(f"threshold {threshold} is no share of a map's maximum; wanted 0 to 1")
+    if not (shares := (thresholds >= 0) & (thresholds <= 1)).all():
+        wrong = thresholds[~shares].flat[0]
+        raise UserError(f"threshold {wrong} is no share of a map's maximum; wanted 0 to 1")
     if not (good := are_sizes(sizes)).all():
         raise UserError(
             f"size {sizes[~good][0].tolist()} is no width and height of an image; wanted whole "
             f"pixels, at most {MOST_PIXELS:,} in all"
         )
     sizes = sizes.astype(np.int64)
-    boxes = np.empty((len(thresholds), len(maps), 4), dtype=np.int64)
+    own = np.broadcast_to(thresholds, (len(maps), thresholds.shape[-1])).tolist()
+    boxes = np.empty((thresholds.shape[-1], len(maps), 4), dtype=np.int64)
 
     def fill(start: int) -> None:
         for i in range(start, min(start + _CHUNK, len(maps))):
             low = single_precision(maps[i], f"map {i} (from 0)")
-            boxes[:, i] = _boxes(low, sizes[i].tolist(), thresholds)
+            boxes[:, i] = _boxes(low, sizes[i].tolist(), own[i])
 
     if len(maps) <= _CHUNK:
         fill(0)

@@ -35,6 +35,7 @@ def evaluate(
     tables: dict[tuple[str, Row], pd.DataFrame] = {}
     curves: dict[str, dict[str, thresholds.Curves]] = {split.name: {} for split in splits}
     by_threshold: dict[tuple[str, Row], pd.DataFrame] = {}
+    by_map: dict[tuple[str, Row], pd.DataFrame] = {}
     changed: list[pd.DataFrame] = []
     for split in splits:
         for row, table, located in _rows(split, network, rule, iou):
@@ -45,10 +46,12 @@ def evaluate(
             if located and not kept:
                 curves[split.name][row.name] = thresholds.curves(split, *located)
                 by_threshold[split.name, row] = thresholds.by_threshold(split, *located, iou)
+                by_map[split.name, row] = thresholds.by_map(split, *located, iou)
     if kept:
         added = {key: kept.over_thresholds(*key) for key in tables}
     else:
         added = _over_thresholds(splits, rule, iou, curves, by_threshold)
+        added = {key: table.join(by_map[key], how="outer") for key, table in added.items()}
     images = [
         _table(table, added[key]).assign(**_key(*key))
         if key in added

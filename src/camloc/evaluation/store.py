@@ -21,11 +21,15 @@ from camloc.core.rows import Row
 from camloc.evaluation.coverage import COVERAGE
 from camloc.evaluation.errors import ERRORS, GT_KNOWN, HELD_OUT, percentages
 from camloc.evaluation.estimates import of_shares
-from camloc.evaluation.thresholds import WHOLE_MAP
+from camloc.evaluation.thresholds import BY_MAP, WHOLE_MAP
 
 IMAGES = "images.parquet"
 _THRESHOLDS, _WSOL, _CHOICES = "thresholds.csv", "wsol.json", "choices.parquet"
-OVER_THRESHOLDS = [*HELD_OUT, *WHOLE_MAP]  # what does not depend on the rule's own threshold
+OVER_THRESHOLDS = [
+    *HELD_OUT,
+    *BY_MAP,
+    *WHOLE_MAP,
+]  # what does not depend on the rule's own threshold
 MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS]
 OUTCOME = ["wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
 KEY = ["network", "method", "split"]

@@ -3,20 +3,27 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from camloc.boxes.geometry import CORNERS, iou
-from camloc.boxes.paper import boxes_over_thresholds
+from camloc.boxes.paper import boxes_over_thresholds, single_precision, upsample
 from camloc.boxes.predictions import Split
 from camloc.evaluation import wsol
-from camloc.evaluation.errors import GT_KNOWN
+from camloc.evaluation.errors import GT_KNOWN, score
 
 WHOLE_MAP = {  # what they are called
     "max_box_acc": "MaxBoxAcc",
     "max_box_acc_v2": "MaxBoxAccV2",
     "pxap_err": "1 − PxAP",
+}
+# The paper's rule at a threshold of each map's own, which no box decides.
+BY_MAP = {
+    "mean_gt_known": "GT-known error at each map's mean",
+    "otsu_gt_known": "GT-known error at Otsu's threshold of each map",
+    "triangle_gt_known": "GT-known error at the triangle method's threshold of each map",
 }
 THRESHOLDS = (np.arange(20) / 20).tolist()  # at which the paper's rule is shown
 
@@ -68,6 +75,41 @@ def by_threshold(
             for threshold, wrong in zip(THRESHOLDS, missed, strict=True)
         ]
     return pd.DataFrame(rows, columns=["threshold", GT_KNOWN, "images"])
+
+
+def by_map(
+    split: Split, predictions: pd.DataFrame, maps: NDArray, iou_threshold: float
+) -> pd.DataFrame:
+    """`BY_MAP`, by image, as shares.
+
+    Args:
+        predictions, maps: of `Split.predictions`.
+    """
+    sizes, own = predictions[["width", "height"]].to_numpy(), own_thresholds(maps)
+    columns = {}
+    for name, boxes in zip(BY_MAP, boxes_over_thresholds(maps, sizes, own), strict=True):
+        placed = predictions.assign(**dict(zip(CORNERS, boxes.T, strict=True)))
+        columns[name] = score(split, placed, iou_threshold)[0].get(GT_KNOWN)
+    return pd.DataFrame({name: errors for name, errors in columns.items() if errors is not None})
+
+
+def own_thresholds(maps: NDArray) -> NDArray[np.float64]:
+    """A threshold that each map (N, h, w) gives itself, as a share of its maximum, by the methods
+    of `BY_MAP`, (N, 3).
+
+    The map at 224×224, in 256 levels from 0 to its maximum: its mean; the level that divides its
+    values best in two classes (Otsu 1979); the level furthest below the line from its histogram's
+    peak to its end (Zack, Rogers and Latt 1977). 0 where no value is positive.
+    """
+    own = np.zeros((len(maps), len(BY_MAP)))
+    for i, low in enumerate(maps):
+        full = np.maximum(upsample(single_precision(low), wsol.SIDE, wsol.SIDE), 0)
+        if peak := full.max():
+            levels = (255 / peak * full).astype(np.uint8)
+            kinds = (cv2.THRESH_OTSU, cv2.THRESH_TRIANGLE)
+            cut = [cv2.threshold(levels, 0, 255, kind)[0] for kind in kinds]
+            own[i] = np.array([levels.mean(), *cut]) / 255
+    return own
 
 
 def best_threshold(table: pd.DataFrame) -> float | None:

@@ -25,7 +25,7 @@ from camloc.report.claims import (
     headline,
 )
 from camloc.report.formatting import filled, interval, signed
-from camloc.report.results import Measures, Results, figure_of
+from camloc.report.results import FIGURE, Measures, Results, figure_of
 
 SHORT = {
     "cls_err_top1": "top-1",
@@ -124,6 +124,25 @@ def wsol(results: Results) -> pd.DataFrame:
         line["PxAP"] = 100 * found.mean
         line["PxAP interval"] = interval(*(100 * end for end in found.interval))
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
+
+
+def thresholds(results: Results) -> pd.DataFrame:
+    """GT-known localization error in percent by what chooses the threshold: the study, the boxes of
+    the other split, each map alone, or the best for this split, which has no interval."""
+    chosen = {
+        GT_KNOWN: "study's rule",
+        "held_out_gt_known": "other split's boxes",
+        "mean_gt_known": "map's mean",
+        "otsu_gt_known": "Otsu",
+        "triangle_gt_known": "triangle",
+    }
+    rows = {row: own for row, own in results.measures().items() if row in results.curves and own}
+    table = pd.DataFrame(index=list(rows))
+    for measure, title in chosen.items():
+        found = {row: figure_of(own.get(measure, [])) for row, own in rows.items()}
+        _add(table, title, pd.DataFrame.from_dict(found, orient="index", columns=FIGURE))
+    table["best for this split"] = {row: results.curves[row][GT_KNOWN].min() for row in rows}
+    return table.rename_axis("row")
 
 
 def error_types(results: Results) -> pd.DataFrame:
