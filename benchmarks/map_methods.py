@@ -1,0 +1,100 @@
+"""What maps cost beside the classification that they explain, as ratios within one run.
+
+Run with `python benchmarks/map_methods.py`; takes about five minutes on 2 CPU cores. Networks are
+whole, at 224 pixels, with random weights: GoogLeNet-GAP and EfficientNet-Lite0.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+
+from camloc.boxes.paper import boxes_from_maps
+from camloc.core.rows import METHODS
+from camloc.maps.cam import class_activation_maps
+from camloc.maps.methods import method_maps
+from camloc.networks import backbones, surgery
+
+BATCH, TOP, ROUNDS = 16, 5, 7
+SLOW = ("score-cam",)  # a pass a channel: of one picture, in one round
+
+
+def networks() -> dict[str, surgery.CamNetwork]:
+    torch.manual_seed(0)
+    lite = backbones.whole("tf_efficientnet_lite0", 1000)
+    return {
+        "googlenet-gap": surgery.build("googlenet", "inception4e", [1024]).eval(),
+        "tf_efficientnet_lite0": surgery.uncut(lite, "bn2").eval(),
+    }
+
+
+@torch.inference_mode()
+def classified(network: nn.Module, x: Tensor) -> Tensor:
+    return network(x).topk(TOP).indices
+
+
+@torch.inference_mode()
+def mapped(network: surgery.CamNetwork, x: Tensor) -> np.ndarray:
+    """The boxes of the maps of the five likeliest classes, on pictures of 500×375 pixels."""
+    features = network.features(x)
+    classes = network.logits(features).topk(TOP).indices
+    maps = class_activation_maps(features, network.classifier.weight, classes)
+    low = maps.flatten(0, 1).numpy()
+    return boxes_from_maps(low, np.tile([500, 375], (len(low), 1)))
+
+
+def by_library(network: surgery.CamNetwork, x: Tensor, classes: Tensor) -> None:
+    """Grad-CAM of the same classes as the library's own documentation has it."""
+    with GradCAM(model=network, target_layers=[network.convs]) as explain:
+        for chosen in classes.T.tolist():
+            explain(x, targets=[ClassifierOutputTarget(one) for one in chosen])
+
+
+def seconds(calls: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """The median seconds of each call, which take turns, since a machine's speed drifts."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if turn:  # the first warms up
+                taken[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def main() -> None:
+    x, rows = torch.randn(BATCH, 3, 224, 224).to(memory_format=torch.channels_last), {}
+    for name, network in networks().items():
+        network = network.to(memory_format=torch.channels_last)
+        classes = classified(network, x)
+        calls = {
+            "forward": partial(classified, network, x),
+            "CAM and boxes": partial(mapped, network, x),
+            "grad-cam's own Grad-CAM": partial(by_library, network, x, classes),
+        }
+        calls |= {
+            method: partial(method_maps, method, network, network, x, classes, 4)
+            for method in METHODS
+            if method not in SLOW
+        }
+        taken = seconds(calls)
+        for method in SLOW:
+            one = partial(method_maps, method, network, network, x[:1], classes[:1], 4)
+            taken[method] = BATCH * seconds({method: one}, rounds=1)[method]
+        rows[name] = {call: value / taken["forward"] for call, value in taken.items()}
+    table = pd.DataFrame(rows)
+    ratio = table.loc["grad-cam's own Grad-CAM"] / table.loc["CAM and boxes"]
+    table.loc["that, over CAM and boxes"] = ratio
+    print(f"{BATCH} pictures of 224 px, {TOP} classes of each; times the forward pass")
+    print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
