@@ -238,3 +238,50 @@ def test_accuracies_are_those_of_each_curves_best_level_and_their_mean():
         "max_box_acc_v2": 50,
     }
     assert list(wsol.best_levels(rates).values()) == [5, 9, 100, 254]
+
+
+def test_version_2_is_the_mean_over_the_three_ious_alone_also_of_several_rates_at_once():
+    rates = np.zeros((2, 4, LEVELS))
+    rates[:, 0, 3] = 1.0  # of the first version
+    rates[0, 1:, 5], rates[1, 1:, 9] = [0.25, 0.5, 0.75], [0.0, 0.25, 0.5]
+    found = wsol.accuracies(rates)
+    assert found["max_box_acc"].tolist() == [100, 100]
+    assert found["max_box_acc_v2"].tolist() == [50, 25]
+
+
+def test_iou_of_exactly_the_smallest_hits():
+    half = box_hits(np.array([[0, 0, 9, 9]]), np.array([[0, 0, 9, 19]]))  # 100 of 200 pixels
+    assert half[:, 0].tolist() == [True, True, True, False]
+
+
+def test_boxes_of_a_peak_at_the_border_end_there():
+    """The last pixel of a box is the one after it, where there is one."""
+    corner = level_boxes(square((SIDE - 3, 0, SIDE - 1, 4, 1.0)))
+    assert corner[[0, 100, LEVELS - 1]].tolist() == [[SIDE - 3, 0, SIDE - 1, 5]] * 3
+    below = level_boxes(square((0, SIDE - 2, 1, SIDE - 1, 1.0)))
+    assert below[0].tolist() == [0, SIDE - 2, 2, SIDE - 1]
+
+
+def test_influence_is_the_same_in_whatever_batches(monkeypatch):
+    rng, pixels = np.random.default_rng(1), PixelCounts()
+    for _ in range(5):
+        full = score_map(rng.random((7, 7)))
+        pixels.add(pixel_counts(full, (rng.random((9, 9)) < 0.3).astype(np.uint8)))
+    at_once = pixels.influence()
+    monkeypatch.setattr(wsol, "BATCH", 2)
+    assert len(at_once) == 5 and (pixels.influence() == at_once).all()
+
+
+def test_pixels_are_counted_at_a_thousand_and_one_values():
+    counts = pixel_counts(square((0, 0, 0, 0, 1.0)), np.ones((SIDE, SIDE), np.uint8))
+    assert counts.shape == (2, 1001)
+    assert counts[0, [0, 1000]].tolist() == [SIDE**2 - 1, 1]
+
+
+def test_precision_of_a_single_pixel_is_whole():
+    """The brightest pixel is the object's only one."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[7, 9] = 1
+    pixels = PixelCounts()
+    pixels.add(pixel_counts(square((9, 7, 9, 7, 1.0)), mask))
+    assert pixels.average_precision() == pytest.approx(100)

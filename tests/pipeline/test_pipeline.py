@@ -20,7 +20,7 @@ def test_study_fills_every_row_and_renders_every_notebook(clone):
     assert all(0 <= error <= 100 for row in metrics.values() for error in row.values())
     pages = {page.stem for page in (clone.folder / "reports" / "html").glob("*.html")}
     executed = {path.stem for path in (clone.folder / "reports" / "notebooks").glob("*.ipynb")}
-    assert pages == executed | {"explorer"}
+    assert pages == executed | {"explorer", "leaderboard"}
     index = (clone.folder / "reports" / "index.html").read_text()
     assert all(f'href="html/{page}.html"' in index for page in pages)
     assert "not recorded" not in index  # the machine of every notebook

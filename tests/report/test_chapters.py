@@ -99,6 +99,8 @@ def test_study_that_has_not_run_renders_and_says_what_is_missing(bare_study):
     assert all(title in index for _, title, _ in contents(SMOKE))
     explorer = (bare_study / "reports" / "html" / "explorer.html").read_text()
     assert "Nothing to explore" in explorer
+    board = (bare_study / "reports" / "html" / "leaderboard.html").read_text()
+    assert "Nothing to compare" in board and "GenPromp" in board
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from camloc.core.paths import Study, repository_root
 from camloc.data.manifest import Manifest
 from camloc.pipeline.parameters import DataParameters
 from camloc.pipeline.stages import data
-from camloc.report import explorer
+from camloc.report import explorer, leaderboard
 from camloc.report.compare import compare
 from camloc.report.pages import contents, render
 from made import store_random_maps
@@ -69,11 +69,28 @@ def report(tmp_path_factory) -> Path:
     for _, _, stem in contents(SMOKE):
         notebook = re.match(r"\d\d_[a-z]+", stem).group()
         shutil.copy(ROOT / "notebooks" / f"{notebook}.ipynb", executed / f"{stem}.ipynb")
+    board().to_csv(root / "reports" / leaderboard.FILE, index=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         render(SMOKE.model_copy(update={"study": EVIL}))
         compared(root)
     return root / "reports"
+
+
+def board() -> pd.DataFrame:
+    """A leaderboard of three rows, one of them of a network with a nasty name."""
+    errors = {"localization error, top-1": [70.0, 9.5, np.nan], "PxAP": [50.0, 60.0, 40.0]}
+    ends = {f"{name} {end}": values for name, values in errors.items() for end in ("low", "high")}
+    return pd.DataFrame(
+        {
+            "row": ["net", "grad-cam-net", "other"],
+            "network": ["net", "net", EVIL],
+            "method": ["cam", "grad-cam", "cam"],
+            "map side": [7.0, 7.0, np.nan],
+        }
+        | errors
+        | ends
+    )
 
 
 def compared(root: Path) -> None:
@@ -169,7 +186,7 @@ def test_links_lead_somewhere(report, page):
         assert len(names) == len(set(names)), path.name
         ids[str(path)] = set(names)
     for name, links in found.items():
-        for link in links:
+        for link in (link for link in links if link.scheme != "data"):
             target = unquote(link.path)
             assert target in ids, f"{name}: {link.geturl()}"
             assert not link.fragment or unquote(link.fragment) in ids[target], link.geturl()
@@ -278,6 +295,35 @@ def test_explorer_answers_to_keyboard_and_mouse(report, page):
     before = page.inner_text("#box")
     page.mouse.click(box["x"] + 0.97 * box["width"], box["y"] + box["height"] / 2)
     assert page.inner_text("#box") != before
+
+
+def test_leaderboard_is_sorted_and_filtered_by_keyboard_and_given_as_csv(report, page):
+    if "CAMLOC_REPORT" in os.environ:
+        pytest.skip("the given report has other rows")
+    page.goto((report / "html" / "leaderboard.html").as_uri())
+
+    def rows():
+        shown = page.locator(".board tbody tr:visible")
+        return [shown.nth(i).locator("th, td").nth(1).inner_text() for i in range(shown.count())]
+
+    names = page.locator(".board tbody th").all_inner_texts()
+    assert names == ["net", "net", EVIL]
+    heading = page.get_by_role("button", name="localization error, top-1")
+    heading.focus()
+    page.keyboard.press("Enter")
+    figures = page.locator(".board tbody tr td:nth-child(4)")
+    assert [text[:4] for text in figures.all_inner_texts()] == ["9.5 ", "70.0", "–"]
+    page.keyboard.press("Enter")
+    assert [text[:4] for text in figures.all_inner_texts()] == ["70.0", "9.5 ", "–"]
+    assert page.locator(".board th[aria-sort=descending]").inner_text().startswith("localization")
+    page.focus("#method")
+    page.keyboard.type("grad")
+    assert rows() == ["grad-cam"] and page.inner_text("#count") == "1 of 3 rows"
+    page.fill("#method", "")
+    page.fill("#network", "net")
+    assert rows() == ["cam", "grad-cam"]
+    given = unquote(page.locator("#csv").get_attribute("href").partition(",")[2])
+    assert given == (report / leaderboard.FILE).read_text()
 
 
 def test_pages_are_small_enough_to_be_read_anywhere(report):

@@ -27,7 +27,7 @@ def study():
             Row(None, "centre-box"): {"loc_err_gt_known": [1, 1, 1, 1]},
         },
         networks=networks,
-        sides={"again": 5, "best": 5, "max": 5},
+        map_sides={"again": 5, "best": 5, "max": 5},
     )
 
 
@@ -98,6 +98,7 @@ def test_summary_and_metrics_are_written(study, tmp_path):
     assert "11. **not measured**: Maps of different classes" in text
     assert "**None of the paper's 11 claims is measured.**" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "leaderboard.csv",
         "metrics.json",
         "plots",
         "summary.md",

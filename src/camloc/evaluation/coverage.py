@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from camloc.boxes.geometry import CORNERS
 from camloc.boxes.paper import upsample
 from camloc.boxes.predictions import Split
 from camloc.data.masks import BACKGROUND, IGNORED
@@ -11,7 +12,9 @@ from camloc.data.masks import BACKGROUND, IGNORED
 OF_OBJECT = ["object_cover", "object_cover_equal"]
 OF_PARTS = ["part_cover", "part_cover_equal", "top_part_energy"]
 POINTING = ["peak_on_own", "peak_on_other"]
-COVERAGE = [*OF_OBJECT, *OF_PARTS, *POINTING]
+IN_BOX = ["peak_in_box", "energy_in_box"]
+COVERAGE = [*OF_OBJECT, *OF_PARTS, *POINTING, *IN_BOX]
+TOLERANCE = 15  # pixels by which a peak may miss a box (Zhang et al. 2018, the pointing game)
 
 
 def coverage(
@@ -26,7 +29,8 @@ def coverage(
     Returns:
         `OF_OBJECT` of the map of the image's class where the image has a mask, `OF_PARTS` where
         that tells parts (see `cover`); `POINTING` where it holds boxes of several classes, means
-        over those of them whose maps are stored.
+        over those of them whose maps are stored; `IN_BOX` of that map where it has a box of its
+        class (see `in_boxes`).
     """
     masks = split.masks
     true = predictions.loc[predictions["true"] & predictions["image"].isin(masks), "image"]
@@ -34,7 +38,39 @@ def coverage(
     table = pd.DataFrame.from_dict(covered, orient="index", columns=[*OF_OBJECT, *OF_PARTS])
     if not split.manifest.masks_have_parts:
         table = table[OF_OBJECT]
-    return table.join(_pointing_game(split, predictions, maps), how="outer")
+    table = table.join(_pointing_game(split, predictions, maps), how="outer")
+    return table.join(_in_boxes(split, predictions, maps), how="outer")
+
+
+def _in_boxes(split: Split, predictions: pd.DataFrame, maps: NDArray) -> pd.DataFrame:
+    """`IN_BOX`, by image, means over its classes."""
+    boxes = split.boxes.groupby(["image", "wnid"])[CORNERS].apply(pd.DataFrame.to_numpy)
+    true = predictions[predictions["true"]]
+    key = zip(true["image"], true["wnid"], true["width"], true["height"], true.index, strict=True)
+    found = [
+        (image, *in_boxes(maps[i], width, height, boxes[image, wnid]))
+        for image, wnid, width, height, i in key
+        if (image, wnid) in boxes.index
+    ]
+    return pd.DataFrame(found, columns=["image", *IN_BOX]).groupby("image").mean()
+
+
+def in_boxes(low: NDArray, width: int, height: int, boxes: NDArray) -> tuple[float, float]:
+    """Whether the highest pixel of a map (h, w) lies in one of the boxes (N, 4), or up to
+    `TOLERANCE` beside it, and the share of all that the map holds above zero that lies in them
+    (Wang et al. 2020, the energy-based pointing game); 0 and 0 where it has no positive value.
+
+    The map is enlarged to its image of `width` and `height` pixels.
+    """
+    full = np.maximum(upsample(low, width, height), 0)
+    inside = np.zeros((height, width), dtype=bool)
+    for xmin, ymin, xmax, ymax in boxes:
+        inside[ymin : ymax + 1, xmin : xmax + 1] = True
+    if not (total := full.sum(dtype=np.float64)):
+        return 0.0, 0.0
+    y, x = np.unravel_index(full.argmax(), full.shape)
+    beyond = np.maximum(boxes[:, :2] - [x, y], [x, y] - boxes[:, 2:]).max(axis=1)
+    return float(beyond.min() <= TOLERANCE), float(full[inside].sum(dtype=np.float64) / total)
 
 
 def _pointing_game(split: Split, predictions: pd.DataFrame, maps: NDArray) -> pd.DataFrame:

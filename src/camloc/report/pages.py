@@ -1,4 +1,4 @@
-"""The executed notebooks as chapters, the explorer, and the index that leads to them.
+"""The executed notebooks as chapters, explorer and leaderboard, and the index that leads to them.
 
 What the index says is lifted from the notebooks by the tags of their cells: `headline` (text),
 `index` (a section with the heading before it) and `finding` (the line under a chapter's title).
@@ -25,11 +25,11 @@ from PIL import Image
 from camloc.core.files import replacing, write_text
 from camloc.core.params import Params
 from camloc.core.paths import ABOUT, EXECUTED, FOLDER, Study, repository_root
-from camloc.report import explorer, formatting
+from camloc.report import explorer, formatting, leaderboard
 from camloc.report.formatting import NONE, TEMPLATES, filled
 
 THUMBNAIL = (480, 240)  # pixels at most
-EXPLORER = "explorer"
+EXPLORER, LEADERBOARD = "explorer", "leaderboard"
 _IMAGE = re.compile(r'<img src="data:image/([\w+]+);base64,([^"]+)" alt="([^"]*)"')
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
@@ -66,7 +66,8 @@ class Chapter:
 
 
 def render(params: Params) -> str:
-    """Write the chapters and the explorer to `reports/html`, and the index that links them.
+    """Write the chapters, the explorer and the leaderboard to `reports/html`, and the index that
+    links them.
 
     Returns:
         What the study found and where to read it, for people.
@@ -81,13 +82,17 @@ def render(params: Params) -> str:
             path = folder / f"{chapter.stem}.html"
             _write(path, "chapter", page | {"body": Markup(_body(chapter.notebook))})
         _write(folder / f"{EXPLORER}.html", "explorer", title | _explorer(params))
+        board = leaderboard.contents(root / "reports")
+        _write(folder / f"{LEADERBOARD}.html", "leaderboard", title | board)
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
     write_text(root / "reports" / ABOUT, json.dumps(made_by(chapters), indent=2) + "\n")
     index = _index(params, chapters, cards)
+    sorting = {"stem": LEADERBOARD, "title": "Leaderboard", "thumbnail": None}
+    sorting["line"] = "Sort and filter every network and method by each metric; as CSV, too."
     declared = (root / "params.yaml").read_text(encoding="utf-8")
     target = root / "reports" / "index.html"
-    _write(target, "index", title | index | {"leading": leading, "params": declared})
+    _write(target, "index", title | index | {"leading": [leading, sorting], "params": declared})
     return f"{index['headline']}\nRead it all in {target}"
 
 

@@ -43,7 +43,7 @@ class Results:
     wsol: dict[str, dict]  # of each row `evaluation.wsol.summary`, means over the runs
     curves: dict[str, pd.DataFrame]  # of each row the paper's rule over thresholds
     choices: dict[str, dict[str, Measures]]  # of each row its errors by `evaluation.choices`
-    sides: dict[str, int]  # of each network the cells a side of its CAMs
+    map_sides: dict[str, int]  # of each row that has maps their cells a side
 
     @cached_property
     def _errors(self) -> dict[str, pd.DataFrame]:
@@ -118,6 +118,12 @@ class Results:
         if set(rivals) <= set(self.networks):
             return rivals
         return next(iter(self.alike("pool")), [])
+
+    @property
+    def sides(self) -> dict[str, int]:
+        """Of each network that has CAMs their cells a side."""
+        own = {name for name, row in self.rows.items() if row.method == OWN}
+        return {row: side for row, side in self.map_sides.items() if row in own}
 
     @property
     def best(self) -> str | None:
@@ -214,12 +220,12 @@ def collect(study: Study, networks: Networks, evaluate: Evaluate, seeds: int = 1
         wsol={k: v for runs in (*own.values(), fixed) for k, v in _wsol(runs, split).items()},
         curves={k: v for runs in own.values() for k, v in _curves(runs, split).items()},
         choices={k: v for runs in own.values() for k, v in _choices(runs, split).items()},
-        sides={
-            name: maps.shape[-1]
+        map_sides={
+            Row(name, method).name: store.read_maps(folder, method).shape[-1]
             for name, runs in own.items()
             for run in list(runs)[:1]
-            if (maps := store.read_maps(study.of_run(run).predictions(name) / split, OWN))
-            is not None
+            for folder in [study.of_run(run).predictions(name) / split]
+            for method in store.methods_of(folder)
         },
     )
 

@@ -1,18 +1,19 @@
-"""metrics.json and summary.md."""
+"""metrics.json, summary.md and leaderboard.csv."""
 
 import json
 from pathlib import Path
 
 from camloc.core.files import replacing, write_text
 from camloc.data.manifest import SPLITS
-from camloc.report import tables
+from camloc.report import leaderboard, tables
 from camloc.report.claims import RULE, headline
 from camloc.report.formatting import filled, markdown
 from camloc.report.results import Results
 
 
 def write(results: Results, title: str, reports: Path) -> None:
-    """Write `metrics.json`, `summary.md` and, for DVC's plots, the curves over thresholds.
+    """Write `metrics.json`, `summary.md`, `leaderboard.csv` and, for DVC's plots, the curves over
+    thresholds.
 
     Args:
         title: of the study.
@@ -24,6 +25,7 @@ def write(results: Results, title: str, reports: Path) -> None:
     }
     for name, text in texts.items():
         write_text(reports / name, text)
+    leaderboard.table(results).to_csv(reports / leaderboard.FILE, index=False)
     with replacing(reports / "plots" / "thresholds") as folder:
         for row, curve in results.curves.items():
             curve.to_csv(folder / f"{row}.csv", index=False)

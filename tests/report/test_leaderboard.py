@@ -1,0 +1,57 @@
+"""The leaderboard: a line for each row, with its figures and their intervals."""
+
+import numpy as np
+import pytest
+from small import results
+
+from camloc.core.rows import Row
+from camloc.report import leaderboard
+
+ERROR, PXAP = "localization error, top-1", "PxAP"
+
+
+@pytest.fixture
+def study():
+    return results(
+        {
+            "net": {"loc_err_top1": [1, 1, 1, 0], "pxap_err": [0.4, 0.2, 0.4, 0.2]},
+            Row("net", "grad-cam"): {"loc_err_top1": [1, 0, 0, 0]},
+            Row(None, "centre-box"): {"loc_err_gt_known": [1, 1, 0, 0]},
+        },
+        map_sides={"net": 14, "grad-cam-net": 7},
+    )
+
+
+def test_rows_have_their_network_method_and_resolution_and_figures_with_intervals(study):
+    table = leaderboard.table(study).set_index("row")
+    assert table.index.tolist() == ["net", "grad-cam-net", "centre-box"]
+    assert table["network"].tolist()[:2] == ["net", "net"]
+    assert table["method"].tolist() == ["cam", "grad-cam", "centre-box"]
+    assert table["map side"].tolist()[:2] == [14, 7] and np.isnan(table["map side"]["centre-box"])
+    assert table[ERROR].tolist()[:2] == [75, 25] and np.isnan(table[ERROR]["centre-box"])
+    assert table.loc["net", f"{ERROR} low"] < 75 < table.loc["net", f"{ERROR} high"]
+    assert "MaxBoxAcc" not in table  # which none has
+
+
+def test_pxap_is_what_its_error_leaves(study):
+    line = leaderboard.table(study).set_index("row").loc["net"]
+    assert line[PXAP] == pytest.approx(70)
+    assert line[f"{PXAP} low"] < 70 < line[f"{PXAP} high"]
+
+
+def test_page_has_numbers_to_sort_by_and_texts_to_read(study, tmp_path):
+    leaderboard.table(study).to_csv(tmp_path / leaderboard.FILE, index=False)
+    page = leaderboard.contents(tmp_path)
+    assert page["columns"] == [ERROR, "localization error, GT-known", PXAP]
+    names = [row["names"] for row in page["rows"]]
+    assert names == [["net", "cam", 14], ["net", "grad-cam", 7], ["", "centre-box", ""]]
+    number, text = page["rows"][0]["cells"][0]
+    assert number == 75 and text.startswith("75.0 (") and " to " in text
+    assert page["rows"][2]["cells"][0] == (None, "–")
+    assert page["csv"] == (tmp_path / leaderboard.FILE).read_text()
+
+
+def test_records_are_told_with_their_source_and_a_dash_where_none_is_stated(tmp_path):
+    page = leaderboard.contents(tmp_path)
+    assert page["rows"] == [] and page["columns"] == []
+    assert ("Pro2SAM", ["66.85", "–", "–"], "Yang et al., ECCV 2024") in page["records"]
