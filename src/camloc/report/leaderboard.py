@@ -22,7 +22,6 @@ COLUMNS = {
     "peak_in_box": ("pointing game", False),
     "energy_in_box": ("energy in the box", False),
 }
-ENDS = ("low", "high")
 _KEY = ["row", "network", "method", "map side"]
 
 
@@ -38,26 +37,19 @@ def table(results: Results) -> pd.DataFrame:
         for measure, (title, missing) in COLUMNS.items():
             values = own.get(measure, [])
             figures = figure_of(1 - values if missing and measure in own else values)[:3]
-            line |= dict(zip((title, *(f"{title} {end}" for end in ENDS)), figures, strict=True))
+            line |= dict(zip((title, *_ends(title)), figures, strict=True))
         lines.append(line)
-    columns = [title + end for title, _ in COLUMNS.values() for end in ("", " low", " high")]
+    columns = [name for title, _ in COLUMNS.values() for name in (title, *_ends(title))]
     return pd.DataFrame(lines, columns=[*_KEY, *columns]).dropna(axis=1, how="all")
 
 
 def contents(reports: Path) -> dict:
-    """What the page is filled with: the `columns` that some row has, and of each row its `cells` as
-    number to sort by and text; the file's text; and the records that were not run here."""
+    """What the page is filled with: the `columns` that some row has, of each row its `names` and of
+    its `cells` the number to sort by, the figure and its interval; the file's text; and the records
+    that were not run here."""
     path = reports / FILE
     whole = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=_KEY)
     titles = [title for title, _ in COLUMNS.values() if title in whole]
-    rows = []
-    for _, line in whole.iterrows():
-        cells = [
-            (line[title], _text(*line[[title, *(f"{title} {e}" for e in ENDS)]]))
-            for title in titles
-        ]
-        names = ["" if pd.isna(line.get(key)) else line[key] for key in _KEY[1:]]
-        rows.append({"names": names, "cells": [(None if pd.isna(n) else n, t) for n, t in cells]})
     records = [
         (title, [NONE if accuracy is None else f"{accuracy:g}" for accuracy in accuracies], source)
         for title, *accuracies, source in paper.RECORDS
@@ -65,11 +57,29 @@ def contents(reports: Path) -> dict:
     return {
         "title": "Leaderboard",
         "columns": titles,
-        "rows": rows,
+        "rows": [
+            {
+                "names": [_name(line.get(key)) for key in _KEY[1:]],
+                "cells": [_cell(*line[[title, *_ends(title)]]) for title in titles],
+            }
+            for _, line in whole.iterrows()
+        ],
         "csv": path.read_text(encoding="utf-8") if path.is_file() else "",
         "records": records,
     }
 
 
-def _text(figure: float, low: float, high: float) -> str:
-    return NONE if pd.isna(figure) else f"{figure:.1f} ({interval(low, high)})"
+def _ends(title: str) -> list[str]:
+    return [f"{title} low", f"{title} high"]
+
+
+def _name(value: object) -> str:
+    if pd.isna(value):
+        return NONE
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+def _cell(figure: float, low: float, high: float) -> tuple[float | None, str, str]:
+    if pd.isna(figure):
+        return None, NONE, ""
+    return figure, f"{figure:.1f}", f"({interval(low, high)})"

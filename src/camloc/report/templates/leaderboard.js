@@ -18,7 +18,7 @@ function sort(heading, column) {
   const down = heading.getAttribute("aria-sort") === "ascending";
   for (const other of board.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const missing = (row) => row.cells[column].textContent === "–";
+  const missing = (row) => row.cells[column].textContent.trim() === "–";
   all.sort((a, b) => missing(a) - missing(b)
     || (down ? -1 : 1) * compare(value(a, column), value(b, column)));
   body.append(...all);
