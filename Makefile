@@ -70,8 +70,10 @@ lab: setup ## open JupyterLab on the notebooks
 notebooks: setup ## run the notebooks on the smoke study and keep their outputs for the tests
 	rm -rf data/smoke
 	$(KERNELS) $(RUN) jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
+		--ExecutePreprocessor.record_timing=False --ClearMetadataPreprocessor.enabled=True \
+		--ClearMetadataPreprocessor.clear_cell_metadata=False \
+		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=kernelspec \
+		--ClearMetadataPreprocessor.preserve_nb_metadata_mask=language_info notebooks/*.ipynb
 
 lint: setup ## check style
 	$(RUN) ruff check .
