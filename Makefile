@@ -20,7 +20,7 @@ RUN := $(UV) run --frozen
 # Without progress bars, and without the start-up files of the person whose machine it is.
 KERNELS := TQDM_DISABLE=1 PYTHONSTARTUP= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
-.PHONY: help setup look doctor repro test test-package test-notebooks compare pages publish lab notebooks lint bench audit clean
+.PHONY: help setup look doctor repro test test-package test-notebooks compare sweep pages publish lab notebooks lint bench audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ test-notebooks: setup
 compare: setup ## write a page that compares two revisions: A=commit, branch or experiment, B=…
 	$(if $(and $(A),$(B)),,$(error compare needs A=… and B=…: commits, branches, experiments or workspace))
 	$(RUN) camloc compare -- "$$A" "$$B"
+
+sweep: setup ## write a page of the experiments that began from this commit: parameters and errors
+	$(RUN) camloc sweep
 
 pages: setup ## open every page of the finished report in headless Chromium and check it
 	CAMLOC_REPORT=reports $(RUN) pytest tests/report/test_pages.py
@@ -98,5 +101,5 @@ audit: setup ## known vulnerabilities of what is installed, where their list can
 	mv docs/licences.md.new docs/licences.md
 
 clean: ## remove what the pipeline wrote; downloads, DVC's cache and the environment stay
-	rm -rf $(addprefix reports/,html index.html compare.html look notebooks plots figures summary.md)
+	rm -rf $(addprefix reports/,html index.html compare.html sweep.html look notebooks plots figures summary.md)
 	rm -rf $(addprefix data/,fingerprints manifest truth pictures copies copies.json body-maps networks predictions evaluation smoke stage_seconds)

@@ -17,7 +17,7 @@ torch.set_num_threads(1)
 # The longest first, so that workers that take a file each end together; the second of the files
 # that share a finished study when the first will have made it.
 FIRST = ["pipeline", "protocols", "poor_studies", "notebooks", "pages", "pipeline_of_one_model"]
-FIRST += ["stages", "distributed", "remote"]
+FIRST += ["experiments", "stages", "distributed", "remote"]
 
 
 def pytest_collection_modifyitems(items):

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("first", metavar="A", help="commit, branch, experiment or `workspace`")
     compare.add_argument("second", metavar="B", help="the same; differences are B − A")
     compare.set_defaults(command=_compare)
+    commands.add_parser("sweep", help="experiments, as a page").set_defaults(command=_sweep)
     use = commands.add_parser("use", help="take a ready-made study as params.yaml")
     use.add_argument("study", help="a name in params/, such as tiny-imagenet")
     use.add_argument("--folder", help="where its images are, for studies of a given folder")
@@ -259,6 +260,13 @@ def _compare(options: argparse.Namespace) -> None:
     from camloc.report.compare import compare
 
     print(compare(repository_root(), options.first, options.second))
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from camloc.core.paths import repository_root
+    from camloc.report.sweep import sweep
+
+    print(sweep(repository_root()))
 
 
 def _render(options: argparse.Namespace) -> None:

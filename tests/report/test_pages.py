@@ -28,6 +28,8 @@ from camloc.pipeline.stages import data
 from camloc.report import explorer, leaderboard
 from camloc.report.compare import compare
 from camloc.report.pages import contents, render
+from camloc.report.sweep import FINISHED, Experiment
+from camloc.report.sweep import page as sweep_page
 from made import store_random_maps
 
 ROOT = repository_root()
@@ -74,6 +76,7 @@ def report(tmp_path_factory) -> Path:
         patch.chdir(root)
         render(SMOKE.model_copy(update={"study": EVIL}))
         compared(root)
+    swept(root)
     return root / "reports"
 
 
@@ -104,6 +107,21 @@ def compared(root: Path) -> None:
     subprocess.run(["git", *author, "commit", "--quiet", "-m", "first"], check=True)
     metrics.write_text('{"googlenet-gap": {"loc_err_top1": 40.0}}')
     compare(root, "HEAD", "workspace")
+
+
+def swept(root: Path) -> None:
+    """A page of a commit and a finished and a failed experiment, with nasty names."""
+    tried = (("main", FINISHED, 0.2), (EVIL, FINISHED, 0.3), (f"{EVIL}!", "failed", 0.4))
+    found = [
+        Experiment(
+            name,
+            state,
+            {"study": EVIL, f"models.{EVIL}.size": value},
+            {EVIL: {"loc_err_top1": 100 * value}} if state == FINISHED else {},
+        )
+        for name, state, value in tried
+    ]
+    (root / "reports" / "sweep.html").write_text(sweep_page(found))
 
 
 @pytest.fixture(scope="module")

@@ -161,6 +161,50 @@ def differences(found: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def parallel(
+    params: pd.DataFrame, axes: Mapping[str, Sequence[str]], errors: pd.DataFrame
+) -> Figure:
+    """Experiments as lines across parallel axes: their parameters, and below them their errors.
+
+    The axes lie one below the other, so that names of any length can be read.
+
+    Args:
+        params: values as text, a row per experiment.
+        axes: of each parameter its values in their order, which are evenly spaced.
+        errors: percent, a row per experiment in the same order, all on one scale.
+    """
+    # Names are anybody's, and $x$ is no formula.
+    with plt.rc_context({"text.parse_math": False}):
+        heights = [*range(len(axes)), *(len(axes) + 0.3 + np.arange(errors.shape[1]))]
+        figure, panel = _subplots(7.2, 0.45 * len(heights) + 1.4)
+        low, high = float(errors.min(axis=None)), float(errors.max(axis=None))
+        reach = (high - low) or 1.0
+        for height, values in enumerate(axes.values()):
+            _values(panel, height, values, low, reach)
+        for i, name in enumerate(errors.index):
+            own = zip(params.iloc[i], axes.values(), strict=True)
+            at = [low + reach * values.index(value) / (len(values) - 1) for value, values in own]
+            look = _look(i, len(errors), name if len(errors) <= 24 else None)
+            panel.plot([*at, *errors.iloc[i]], heights, look.pop("fmt") + "-", **look)
+        panel.set_yticks(heights, [*axes, *errors])
+        panel.set(xlabel="error (%)", ylim=(heights[-1] + 0.5, -0.7))
+        panel.grid(axis="x", visible=False)
+        _finish(panel, len(errors), "")
+    return figure
+
+
+def _values(panel: Axes, height: float, values: Sequence[str], low: float, reach: float) -> None:
+    """A parameter's values above its axis, as many as there is room for."""
+    short = [text if len(text) <= 24 else f"{text[:22]} …" for text in values]
+    step = 1 + sum(len(text) + 2 for text in short) // 50
+    last = len(values) - 1
+    for i in {0, last, *range(step, last - step + 1, step)}:
+        side = {0: "left", last: "right"}.get(i, "center")
+        at = (low + reach * i / last, height)
+        above = {"xytext": (0, 5), "textcoords": "offset points", "fontsize": 10}
+        panel.annotate(short[i], at, ha=side, va="bottom", **above)
+
+
 def by_threshold(curves: Mapping[str, pd.DataFrame], chosen: float) -> Figure:
     """Error of the paper's rule against its threshold, the one chosen as a line across.
 
@@ -218,7 +262,7 @@ def _subplots(width: float, height: float, panels: int | None = None, **options)
     return figure, axes[0] if panels else axes[0, 0]
 
 
-def _look(i: int, rows: int, name: str) -> dict[str, object]:
+def _look(i: int, rows: int, name: str | None) -> dict[str, object]:
     """Colour and marker of one of so many rows, as `Axes.errorbar` takes them."""
     colours: Sequence[object] = PALETTE
     if rows > len(PALETTE):
