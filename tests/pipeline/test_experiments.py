@@ -34,8 +34,8 @@ def said(clone, before, tmp_path_factory):
     """What DVC says while it runs a sweep over the threshold."""
     swept = f"boxes.threshold={','.join(map(str, THRESHOLDS.values()))}"
     done(clone, "dvc", "exp", "run", "--queue", "--name", "t", "--set-param", swept)
-    # DVC's queue may stand still, or its worker outlive it and hold a pipe open (DVC's issue 10428),
-    # so it writes into files, and is begun once more where it does not end.
+    # DVC's queue may stand still, or its worker outlive it and hold a pipe open (its issue 10428),
+    # so it writes into files and is begun once more where it does not end.
     logs = [tmp_path_factory.mktemp("sweep") / str(attempt) for attempt in range(2)]
     for log in logs:
         running = clone.start("dvc", "exp", "run", "--run-all", log=log)
