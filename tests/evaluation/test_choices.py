@@ -57,6 +57,7 @@ def test_saliency_has_wider_cells(stored):
     for name in CELLS.values():  # blocks of 2 and 4 are those of the maps
         assert table.loc[name, "loc_err_top5"].dropna().to_dict() == {"a": 0, "b": 0}
     assert len(changed(stored(backprop=MAPS), "backprop")) < len(table)
+    assert changed(stored(**{"grad-cam": wide}), "grad-cam").empty  # whose cells are its layer's
 
 
 @pytest.mark.parametrize(("rule", "error"), [("largest-component", 1), ("heuristic-text", 0)])

@@ -1,6 +1,6 @@
 """What each choice of the evaluation changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from camloc.boxes.geometry import CORNERS
 from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
-from camloc.core.rows import OWN
+from camloc.core.rows import OF_PIXELS, OWN
 from camloc.evaluation.errors import score, score_cams
 from camloc.maps import store
 
@@ -35,7 +35,7 @@ def choices(split: Split, method: str, located: Located, rule: Rule, iou: float)
     """The localization errors of a row with one choice of the evaluation changed at a time.
 
     CAMs have `PLACEMENT`, all of `DEVIATIONS` where ten crops are stored, and `IN_BF16` where
-    bfloat16 is; the gradient saliency has `CELLS`.
+    bfloat16 is; maps of pixels have `CELLS`, and those of layers nothing.
 
     Args:
         located: the row's own predictions and maps.
@@ -43,12 +43,13 @@ def choices(split: Split, method: str, located: Located, rule: Rule, iou: float)
     Returns:
         `choice`, `image` and the errors, a row for each of both; may be empty.
     """
+    made: Iterable[tuple[str, pd.DataFrame]] = ()
     if method == OWN:
         made = (
             (name, score_cams(split, *changed, by, iou)[0])
             for name, by, changed in _of_cams(split, rule)
         )
-    else:
+    elif method in OF_PIXELS:
         made = ((name, score(split, wide, iou)[0]) for name, wide in _wider(*located, rule))
     tables = {name: errors.filter(like="loc_err") for name, errors in made}
     return pd.concat(tables, names=["choice"]).reset_index() if tables else pd.DataFrame()
@@ -69,7 +70,7 @@ def _of_cams(split: Split, rule: Rule) -> Iterator[tuple[str, Rule, Located]]:
 def _wider(
     predictions: pd.DataFrame, maps: NDArray, rule: Rule
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The predictions by a gradient saliency that is also averaged over wider cells."""
+    """The predictions by maps of pixels that are also averaged over wider cells."""
     for factor, name in CELLS.items():
         sides = [side // factor for side in maps.shape[1:]]
         if min(sides):
