@@ -101,5 +101,5 @@ audit: setup ## known vulnerabilities of what is installed, where their list can
 	mv docs/licences.md.new docs/licences.md
 
 clean: ## remove what the pipeline wrote; downloads, DVC's cache and the environment stay
-	rm -rf $(addprefix reports/,html index.html compare.html sweep.html look notebooks plots figures summary.md)
+	rm -rf $(addprefix reports/,html index.html compare.html sweep.html look notebooks plots figures summary.md leaderboard.csv)
 	rm -rf $(addprefix data/,fingerprints manifest truth pictures copies copies.json body-maps networks predictions evaluation smoke stage_seconds)
