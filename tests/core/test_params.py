@@ -157,6 +157,10 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             "cams.saliency: no network named 'googlenett'; did you mean googlenet",
         ),
         (
+            {"cams__faithfulness": ["googlenet-control"], "originals__googlenet__gap": None},
+            "cams.faithfulness: googlenet-control has no maps; name methods for it in cams.methods",
+        ),
+        (
             {"cams__methods": {"googlenett": ["grad-cam"]}},
             "cams.methods.googlenett: no network named 'googlenett'; did you mean googlenet",
         ),

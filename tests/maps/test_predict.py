@@ -7,6 +7,7 @@ from torch import nn
 
 from camloc.data.loading import UNLABELLED, standardise
 from camloc.maps import store
+from camloc.maps.faithfulness import insertion_and_deletion
 from camloc.maps.predict import stored_classes, write_predictions
 from camloc.maps.saliency import saliency_maps
 from camloc.networks.pooling import Pool
@@ -89,7 +90,7 @@ def batches():
     return [(pictures[:2], labels[:2]), (pictures[2:4], labels[2:4]), (pictures[4:], labels[4:])]
 
 
-def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2):
+def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2, faithful=False):
     write_predictions(
         folder,
         GEOMETRY,
@@ -101,6 +102,7 @@ def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2):
         top=top,
         methods=["backprop"] if cell else [],
         cell=cell or 1,
+        faithful=faithful,
         device=CPU,
     )
 
@@ -145,6 +147,18 @@ def test_saliency_is_stored_for_the_same_classes(network, batches, tmp_path):
     x = standardise(torch.cat([pictures for pictures, _ in batches]), CPU)
     expected = saliency_maps(network, x, classes, cell=4).numpy()
     np.testing.assert_allclose(maps, expected, atol=1e-3)
+
+
+def test_insertion_and_deletion_are_of_each_map_of_the_likeliest_class(network, batches, tmp_path):
+    folder, x = tmp_path / "val", standardise(torch.cat([p for p, _ in batches]), CPU)
+    write(folder, network, batches, cell=4, faithful=True)
+    likeliest = network(x).argmax(1)
+    for method in ("cam", "backprop"):
+        low = torch.from_numpy(store.read_maps(folder, method)[:, 0].astype(np.float32))
+        expected = insertion_and_deletion(network, x, low, likeliest)
+        np.testing.assert_allclose(store.read_faithfulness(folder, method), expected, atol=2e-3)
+    write(tmp_path / "test", network, batches)
+    assert store.read_faithfulness(tmp_path / "test", "cam") is None
 
 
 def test_network_without_maps_stores_predictions_only(network, batches, tmp_path):

@@ -339,7 +339,8 @@ class Cams(Section):
     `bf16` name the networks that get their gradient saliency, the CAMs of ten crops, and CAMs in
     bfloat16, too. `methods` has, by network, methods beside CAM, with a layer where it is not what
     the network pools: `[grad-cam, layer-cam@features.16]`. Maps of pixels are averaged over cells
-    of `saliency_cell` pixels a side."""
+    of `saliency_cell` pixels a side. Of networks in `faithfulness` insertion and deletion are
+    measured of each map."""
 
     top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
     batch: Batch
@@ -348,6 +349,7 @@ class Cams(Section):
     ten_crop: list[str] = []
     bf16: list[str] = []
     methods: dict[str, list[str]] = {}
+    faithfulness: list[str] = []
 
     def methods_of(self, network: str) -> list[str]:
         """The methods beside CAM whose maps of a network are stored."""
@@ -547,11 +549,15 @@ def _contradictions_of_weights(params: Params) -> Iterator[str]:
 
 def _contradictions_of_cams(params: Params) -> Iterator[str]:
     networks = params.networks
-    for key in ("saliency", "ten_crop", "bf16"):
+    for key in ("saliency", "ten_crop", "bf16", "faithfulness"):
         for name in getattr(params.cams, key):
             if name not in networks:
                 yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
-            elif key != "saliency" and not params.has_cam(name):
+            elif key == "faithfulness" and not (
+                params.has_cam(name) or params.cams.methods_of(name)
+            ):
+                yield f"cams.{key}: {name} has no maps; name methods for it in cams.methods"
+            elif key in ("ten_crop", "bf16") and not params.has_cam(name):
                 yield f"cams.{key}: {name} has no CAM; name networks that end in global pooling"
     for name, methods in params.cams.methods.items():
         key = f"cams.methods.{name}"

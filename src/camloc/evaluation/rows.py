@@ -14,7 +14,7 @@ from camloc.evaluation import error_types, thresholds
 from camloc.evaluation.choices import Located, choices
 from camloc.evaluation.coverage import coverage
 from camloc.evaluation.errors import score, score_cams
-from camloc.evaluation.store import Evaluation
+from camloc.evaluation.store import FAITHFULNESS, Evaluation
 from camloc.maps import store
 
 
@@ -121,6 +121,7 @@ def _rows(
             outcome,
             errors,
             coverage(split, predictions, maps, rule.threshold),
+            _faithfulness(split, method),
             error_types.error_types(predictions, split.boxes, iou),
             error_types.sizes(split.images, split.boxes),
         )
@@ -130,6 +131,13 @@ def _rows(
                 errors, outcome = score(split, five_predictions(predictions, maps, pairs), iou)
                 table = _table(outcome, errors.filter(items=["loc_err_top5"]))
                 yield Row(network, heuristic), table, None
+
+
+def _faithfulness(split: Split, method: str) -> pd.DataFrame:
+    """Insertion and deletion of a method's maps, by image; may have no rows."""
+    areas = store.read_faithfulness(split.stored(), method)
+    images = [] if areas is None else split.images["image"]
+    return pd.DataFrame([] if areas is None else areas, index=images, columns=FAITHFULNESS)
 
 
 def _table(outcome: pd.DataFrame, *more: pd.DataFrame | pd.Series) -> pd.DataFrame:

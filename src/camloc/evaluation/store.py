@@ -30,7 +30,8 @@ OVER_THRESHOLDS = [
     *BY_MAP,
     *WHOLE_MAP,
 ]  # what does not depend on the rule's own threshold
-MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS]
+FAITHFULNESS = ["insertion", "deletion"]  # of the likeliest class (see `maps.faithfulness`)
+MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS, *FAITHFULNESS]
 OUTCOME = ["wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
 KEY = ["network", "method", "split"]
 COLUMNS = [*KEY, "image", *OUTCOME, *MEASURES, "error_type", "size"]

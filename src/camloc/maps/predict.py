@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from camloc.core.params import Preprocessing
 from camloc.core.progress import progress
+from camloc.core.rows import OWN
 from camloc.data.loading import IMAGENET, UNLABELLED, standardise
 from camloc.maps.cam import class_activation_maps
+from camloc.maps.faithfulness import insertion_and_deletion
 from camloc.maps.methods import method_maps
 from camloc.maps.store import Geometry, MapWriter, write_geometry
 from camloc.networks.surgery import CamNetwork
@@ -29,6 +31,7 @@ def write_predictions(
     wanted: Preprocessing = IMAGENET,
     methods: Sequence[str] = (),
     cell: int = 1,
+    faithful: bool = False,
 ) -> None:
     """Classify the pictures of a split and store the maps of their leading classes.
 
@@ -45,35 +48,53 @@ def write_predictions(
         wanted: what the network wants of pictures.
         methods: map methods beside CAM (see `camloc.maps.methods`).
         cell: side in pixels of the cells of methods whose maps are of pixels.
+        faithful: also measure insertion and deletion of each method's map of the likeliest class.
     """
     writer = MapWriter(folder, images, wnids)
     for pictures, labels in progress(batches, unit="batch"):
         crops = pictures.shape[1] if pictures.ndim == 5 else 1
         x = standardise(pictures.flatten(0, 1) if crops > 1 else pictures, device, wanted)
-        maps = {}
-        with torch.no_grad():
-            features = cam_network.features(x) if cam_network else None
-            logits = (
-                network(x) if features is None else cam_network.logits(features)
-            ).float()  # (B·crops, K)
-            logits = _mean_over_crops(logits, crops)  # (B, K)
-            classes, ranks = stored_classes(logits, labels.to(device), top)
-            scores = logits.softmax(1).gather(1, classes)
-            if features is not None:
-                weight = cam_network.classifier.weight
-                of_crops = classes.repeat_interleave(crops, 0)
-                low = class_activation_maps(features, weight, of_crops)  # (B·crops, k, h, w)
-                maps["cam"] = low
-                if crops > 1:
-                    maps["cam"] = low.unflatten(0, (-1, crops)).transpose(1, 2)
+        classes, ranks, scores, cams = _seen(network, cam_network, x, labels, top, crops)
+        maps = {} if cams is None else {OWN: cams}
         for method in methods:
             maps[method] = method_maps(method, network, cam_network, x, classes, cell)
+        measured = {
+            method: insertion_and_deletion(network, x, low[:, 0], classes[:, 0])
+            for method, low in maps.items()
+            if faithful
+        }
         writer.write(
             *(part.cpu().numpy() for part in (classes, ranks, scores)),
             {method: low.float().cpu().numpy() for method, low in maps.items()},
+            {method: areas.cpu().numpy() for method, areas in measured.items()},
         )
     writer.close()
     write_geometry(folder, geometry)
+
+
+@torch.no_grad()
+def _seen(
+    network: nn.Module,
+    cam_network: CamNetwork | None,
+    x: Tensor,
+    labels: Tensor,
+    top: int,
+    crops: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The stored classes of each picture, their ranks and scores, (B, k) each, and their CAMs,
+    (B, k, h, w) or of ten crops (B, k, 10, h, w), where the network has some."""
+    features = cam_network.features(x) if cam_network else None
+    logits = network(x) if features is None else cam_network.logits(features)
+    logits = _mean_over_crops(logits.float(), crops)  # (B, K) of (B·crops, K)
+    classes, ranks = stored_classes(logits, labels.to(logits.device), top)
+    scores = logits.softmax(1).gather(1, classes)
+    if features is None:
+        return classes, ranks, scores, None
+    of_crops = classes.repeat_interleave(crops, 0)
+    cams = class_activation_maps(features, cam_network.classifier.weight, of_crops)
+    if crops > 1:
+        cams = cams.unflatten(0, (-1, crops)).transpose(1, 2)
+    return classes, ranks, scores, cams
 
 
 def _mean_over_crops(logits: Tensor, crops: int) -> Tensor:

@@ -5,6 +5,8 @@ One folder per evaluated split: `predictions.parquet` has a row for each stored 
 the manifest's split and each image's rows together; `cam.npy`, where the
 network has CAMs, and a file of each other method (`backprop.npy`) hold the maps as float16 (images,
 classes stored, h, w) in the same order.
+Where insertion and deletion were measured (`camloc.maps.faithfulness`), the folder `faithfulness`
+has a file of each method, (images, 2).
 
 Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
 maps as (images, classes stored, 10, h, w); where they were classified in bfloat16, too, `…-bf16`.
@@ -27,6 +29,7 @@ from camloc.core.arrays import new_array
 from camloc.core.rows import OWN
 
 _TABLE = "predictions.parquet"
+_FAITHFULNESS = "faithfulness"
 _GEOMETRY = "geometry.json"
 TEN_CROP, BF16 = "ten-crop", "bf16"  # what may be stored of a split beside its maps
 _SCHEMA = pa.schema(
@@ -67,9 +70,15 @@ class MapWriter:
         self.done = 0
 
     def write(
-        self, classes: NDArray, ranks: NDArray, scores: NDArray, maps: dict[str, NDArray]
+        self,
+        classes: NDArray,
+        ranks: NDArray,
+        scores: NDArray,
+        maps: dict[str, NDArray],
+        faithfulness: dict[str, NDArray] | None = None,
     ) -> None:
-        """One batch: classes, ranks and scores (B, k); maps (B, k, h, w) of each method."""
+        """One batch: classes, ranks and scores (B, k); of each method maps (B, k, h, w) and, where
+        they were measured, insertion and deletion (B, 2)."""
         batch, stored = classes.shape
         names = self.images[self.done : self.done + batch]
         columns = [
@@ -79,8 +88,9 @@ class MapWriter:
             scores.ravel().astype(np.float32),
         ]
         self.table.write_table(pa.table(columns, schema=_SCHEMA))
-        for method, low in maps.items():
-            self._array(method, low)[self.done : self.done + batch] = low
+        areas = {f"{_FAITHFULNESS}/{method}": own for method, own in (faithfulness or {}).items()}
+        for name, low in (maps | areas).items():
+            self._array(name, low)[self.done : self.done + batch] = low
         self.done += batch
 
     def close(self) -> None:
@@ -91,11 +101,12 @@ class MapWriter:
         if self.done != len(self.images):
             raise RuntimeError(f"maps of {self.done} of {len(self.images)} images were written")
 
-    def _array(self, method: str, low: NDArray) -> np.memmap:
-        if method not in self.maps:
-            shape = (len(self.images), *low.shape[1:])
-            self.maps[method] = new_array(self.folder / f"{method}.npy", shape)
-        return self.maps[method]
+    def _array(self, name: str, low: NDArray) -> np.memmap:
+        if name not in self.maps:
+            path = self.folder / f"{name}.npy"
+            path.parent.mkdir(exist_ok=True)
+            self.maps[name] = new_array(path, (len(self.images), *low.shape[1:]))
+        return self.maps[name]
 
 
 def join(parts: Sequence[Path], folder: Path) -> None:
@@ -121,12 +132,13 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
             read = pq.ParquetFile(part / _TABLE)
             for batch in range(read.num_row_groups):  # kept, so that the file is one process's
                 table.write_table(read.read_row_group(batch))
-    for method in methods_of(parts[0]):
-        maps = [read_maps(part, method) for part in parts]
-        shape = (sum(map(len, maps)), *maps[0].shape[1:])
-        whole = new_array(folder / f"{method}.npy", shape)
+    for path in sorted(parts[0].rglob("*.npy")):
+        name = path.relative_to(parts[0])
+        arrays = [np.load(part / name, mmap_mode="r") for part in parts]
+        (folder / name).parent.mkdir(exist_ok=True)
+        whole = new_array(folder / name, (sum(map(len, arrays)), *arrays[0].shape[1:]))
         done = 0
-        for low in maps:
+        for low in arrays:
             whole[done : done + len(low)] = low
             done += len(low)
         whole.flush()
@@ -134,11 +146,12 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
 
 
 def take_over(methods: Sequence[str], earlier: Path, folder: Path) -> None:
-    """Copy the maps of methods from a folder of splits to one of the same images and classes."""
-    for split in sorted(folder.iterdir()):
-        for path in (earlier / split.name / f"{method}.npy" for method in methods):
-            if path.is_file():
-                shutil.copy(path, split)
+    """Copy the maps of methods, and what was measured of them, from a folder of splits to one of
+    the same images and classes."""
+    for path in (path for path in sorted(earlier.rglob("*.npy")) if path.stem in methods):
+        target = folder / path.relative_to(earlier)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
 
 
 def read(folder: Path) -> pd.DataFrame:
@@ -164,3 +177,9 @@ def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:
     """Maps (images, classes stored, h, w), read lazily from disk; None if the network has none."""
     path = folder / f"{method}.npy"
     return np.load(path, mmap_mode="r") if path.is_file() else None
+
+
+def read_faithfulness(folder: Path, method: str) -> NDArray[np.float16] | None:
+    """Insertion and deletion of each image's likeliest class, (images, 2); None if not measured."""
+    path = folder / _FAITHFULNESS / f"{method}.npy"
+    return np.load(path) if path.is_file() else None

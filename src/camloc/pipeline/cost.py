@@ -23,6 +23,7 @@ from camloc.data.loading import IMAGENET, standardise
 from camloc.data.manifest import SPLITS
 from camloc.data.sources import shapes
 from camloc.data.sources.reading import ENDINGS
+from camloc.maps import faithfulness
 from camloc.maps.methods import SAMPLES, STEPS
 from camloc.networks.surgery import CamNetwork, head_of, parameter_count
 from camloc.pipeline import launch
@@ -218,6 +219,7 @@ def seconds_of(params: Params, stage: str, images: Images, pace: Pace | None) ->
         passes = 1 + 10 * given.ten_crop
         kept = _kept(params, images)
         passes += sum(_passes(method, kept, pace.maps) for method in given.methods)
+        passes += 2 * (faithfulness.STEPS + 1) * (1 + len(given.methods)) * given.faithfulness
         low = pace.bf16.of(seen, batch) if given.bf16 else 0.0
         return START + _turns(params, params.seeds) * (passes * pace.classify.of(seen, batch) + low)
     if kind == "evaluate":

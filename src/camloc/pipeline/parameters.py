@@ -157,6 +157,7 @@ class MapsParameters(StageParameters):
     cell: Side | None
     ten_crop: bool
     bf16: bool = False
+    faithfulness: bool = False
     loading: Loading
     machine: Machine
 
@@ -173,6 +174,7 @@ class MapsParameters(StageParameters):
             "cell": cams.saliency_cell if of_pixels else None,
             "ten_crop": network in cams.ten_crop,
             "bf16": network in cams.bf16,
+            "faithfulness": network in cams.faithfulness,
             "loading": params.loading_of(network),
         }
 

@@ -21,6 +21,8 @@ COLUMNS = {
     "pxap_err": ("PxAP", True),
     "peak_in_box": ("pointing game", False),
     "energy_in_box": ("energy in the box", False),
+    "insertion": ("insertion", False),
+    "deletion": ("deletion", False),
 }
 _KEY = ["row", "network", "method", "map side"]
 

@@ -142,4 +142,5 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
                     images=images,
                     methods=[] if kind else given.methods,
                     cell=given.cell or 1,
+                    faithful=given.faithfulness and not kind,
                 )
