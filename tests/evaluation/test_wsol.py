@@ -57,7 +57,8 @@ def test_hole_has_an_outline_too():
 
 
 def test_constant_map_holds_no_box():
-    assert not hits(score_map(np.full((7, 7), 3.0)), TRUE).any()
+    flat = score_map(np.full((7, 7), 3.0))
+    assert (flat == 0).all() and not hits(flat, TRUE).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -285,3 +286,19 @@ def test_precision_of_a_single_pixel_is_whole():
     pixels = PixelCounts()
     pixels.add(pixel_counts(square((9, 7, 9, 7, 1.0)), mask))
     assert pixels.average_precision() == pytest.approx(100)
+
+
+def test_pxap_is_the_sum_over_every_value_of_precision_by_gained_recall():
+    rng = np.random.default_rng(2)
+    full = score_map(rng.random((224, 224)))
+    mask = (rng.random((SIDE, SIDE)) < 0.3).astype(np.uint8)
+    pixels = PixelCounts()
+    pixels.add(pixel_counts(full, mask))
+    values, expected, before = (full * 1000).astype(int), 0.0, 0.0
+    for value in range(1000, -1, -1):
+        lit = values >= value
+        if lit.any():
+            recall = (mask[lit] == 1).sum() / mask.sum()
+            expected += (mask[lit] == 1).mean() * (recall - before)
+            before = recall
+    assert pixels.average_precision() == pytest.approx(100 * expected)

@@ -348,3 +348,10 @@ def test_bad_input_is_refused(brought, capsys, file, content, message):
         np.save(brought / file, content)
     assert score_maps(brought) == {"code": 2}
     assert message in capsys.readouterr().err
+
+
+def test_image_without_a_size_is_refused(brought, capsys):
+    (brought / "sizes.csv").write_text("image,width,height\na,100,100\n")
+    (brought / "images.txt").write_text("a\nb\n")
+    assert score_maps(brought, "--images", str(brought / "images.txt")) == {"code": 2}
+    assert f"{brought / 'sizes.csv'} holds no sizes of: b" in capsys.readouterr().err
