@@ -89,6 +89,14 @@ def test_label_without_a_box_counts_for_its_class_alone(files):
     assert (scores["images"], scores["located_images"]) == (3, 2)
 
 
+def test_truth_of_labels_alone_locates_nothing(files):
+    scores = score(
+        files(truth_csv="image,label,xmin,ymin,xmax,ymax\na,cat,,,,\nb,dog,,,,\nc,cat,,,,\n")
+    )
+    assert (scores["images"], scores["located_images"]) == (3, 0)
+    assert scores["cls_err_top1"] == pytest.approx(100 / 3) and "loc_err_top1" not in scores
+
+
 def test_blank_line_is_an_image_without_a_prediction(files):
     folder = files(text_txt=LINES.replace("dog 10 10 29 29", ""))
     scores = score(folder, "--images", str(folder / "images.txt"), predictions="text.txt")
