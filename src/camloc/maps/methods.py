@@ -83,10 +83,10 @@ def check(method: str, network: nn.Module, size: int) -> None:
 def _layer_of(network: nn.Module, name: str) -> nn.Module:
     """A network's layer by its name; those of a cut network are called as in what it was cut from,
     but for blocks of layers, of which the cut leaves the layers."""
-    layers = network.body if isinstance(network, CamNetwork) else network
-    if layer := dict(layers.named_modules()).get(name):
-        return layer
-    known = [name for name, layer in layers.named_modules() if not [*layer.children()]]
+    layers = dict((network.body if isinstance(network, CamNetwork) else network).named_modules())
+    if name in layers:
+        return layers[name]
+    known = [known for known, layer in layers.items() if not [*layer.children()]]
     raise UserError(f"there is no layer {name!r}{near_matches(name, known)}")
 
 
