@@ -4,6 +4,7 @@ import copy
 import filecmp
 import os
 import signal
+import traceback
 
 import pandas as pd
 import pytest
@@ -50,6 +51,8 @@ def in_two_processes(folder, work, *arguments) -> list[int]:
                 code = 0
             except Stopped:
                 code = Stopped.exit_code
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         children.append(child)
