@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.transforms.functional import gaussian_blur
 
 STEPS = 10  # shares of a picture's pixels after which the network is asked
 BLUR = (11, 5.0)  # side of the kernel in pixels and its deviation, as the authors' code has them
@@ -26,6 +25,8 @@ def insertion_and_deletion(network: nn.Module, x: Tensor, maps: Tensor, classes:
     Returns:
         Both areas, from 0 to 1, (B, 2).
     """
+    from torchvision.transforms.functional import gaussian_blur  # see `camloc.networks.zoo`
+
     full = functional.interpolate(maps[:, None].float(), x.shape[2:], mode="bilinear")
     order = full.flatten(1).argsort(dim=1, descending=True, stable=True)
     places = torch.arange(order.shape[1], device=x.device).expand_as(order)

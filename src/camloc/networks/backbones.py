@@ -150,8 +150,8 @@ def load_whole(network: nn.Module, path: Path) -> None:
         load_state(network, state)
 
 
-def load_state(network: nn.Module, state: dict[str, Tensor], assign: bool = False) -> None:
-    """Give a network the tensors of a file, as its own where it is to `assign` them.
+def load_state(network: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give a network the tensors of a file.
 
     Raises:
         ValueError: they do not fit; names the first that differ.
@@ -161,7 +161,7 @@ def load_state(network: nn.Module, state: dict[str, Tensor], assign: bool = Fals
         if value.is_floating_point() and dtype not in FLOATS:
             raise ValueError(f"{name} is of {dtype}, not of floating-point numbers")
     try:
-        network.load_state_dict(state, assign=assign)
+        network.load_state_dict(state)
     except RuntimeError as error:  # a headline, then a line for each difference
         lines = str(error).splitlines()[1:4]
         raise ValueError(" ".join(line.strip()[:200] for line in lines)) from None

@@ -1,10 +1,8 @@
 """Network files: weights with the declaration that rebuilds their network."""
 
 import json
-from functools import partial
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,6 +15,7 @@ from camloc.networks.pretrained import digest, read_safetensors
 from camloc.networks.surgery import CamNetwork, build, uncut
 
 _ORIGINAL = ("backbone", "width", "dropout", "gap")  # what is declared of a whole network
+SMALLEST = 100_000  # values that any network has at a width of 1
 _AGAIN = "delete it and run the stages again"
 
 
@@ -70,19 +69,24 @@ def load(path: Path) -> tuple[nn.Module, dict]:
 def _rebuilt(path: Path, state: dict[str, Tensor], about: dict) -> nn.Module:
     try:
         original = {key: about["original"][key] for key in _ORIGINAL}
-        build = partial(from_declaration, original, about["surgery"], len(about["wnids"]))
-        with torch.device("meta"):  # without values, since it may be declared larger than memory
-            network = build()
-        backbones.load_state(network, state, assign=True)
-        if any(buffer.is_meta for buffer in network.buffers()):  # what no file holds
-            network = build()
-            backbones.load_state(network, state)
+        _check_size(state, original, about["surgery"])
+        network = from_declaration(original, about["surgery"], len(about["wnids"]))
+        backbones.load_state(network, state)
     except Exception as error:  # a missing key, or a UserError, which names no file
         raise UserError(
             f"network file {path} holds another network than it declares ({reason(error)}); "
             f"{_AGAIN}"
         ) from None
-    return network.float().eval()
+    return network.eval()
+
+
+def _check_size(state: dict[str, Tensor], original: dict, surgery: dict | None) -> None:
+    """Refuse, before anything is built, a network that is declared so wide that it would have more
+    values than the file has: it may be more than memory."""
+    values = sum(value.numel() for value in state.values())
+    units = max((surgery or {}).get("convs", []), default=0)
+    if values < (original["width"] > 1) * SMALLEST * original["width"] ** 2 or values < units:
+        raise ValueError(f"it has {values:,} values alone")
 
 
 def from_declaration(original: dict, surgery: dict | None, num_classes: int) -> nn.Module:
