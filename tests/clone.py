@@ -15,6 +15,15 @@ ROOT = Path(__file__).parents[1]
 OFFLINE = Path(__file__).parent / "offline"  # keeps Python from reaching other machines
 CONNECTIONS = ".dvc/tmp/connections"  # in a clone: which of them it tried to reach
 DECIDING = ("manifest", "surgery", "networks", "predictions", "evaluation")  # below data
+OF_BOXES = {  # the smoke study's stages that an edit of its section `boxes` runs again
+    "prepare",
+    "originals-evaluate@googlenet",
+    "evaluate@googlenet-gap",
+    "evaluate@googlenet-gmp",
+    "controls-evaluate@googlenet-control",
+    "report",
+    "render",
+}
 SHARED = ROOT.parent / "shared"  # real pictures and cases, where a machine has them
 
 

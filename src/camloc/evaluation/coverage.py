@@ -68,8 +68,8 @@ def in_boxes(low: NDArray, width: int, height: int, boxes: NDArray) -> tuple[flo
         inside[ymin : ymax + 1, xmin : xmax + 1] = True
     if not (total := full.sum(dtype=np.float64)):
         return 0.0, 0.0
-    y, x = np.unravel_index(full.argmax(), full.shape)
-    beyond = np.maximum(boxes[:, :2] - [x, y], [x, y] - boxes[:, 2:]).max(axis=1)
+    peak = _peak(full)
+    beyond = np.maximum(boxes[:, :2] - peak, peak - boxes[:, 2:]).max(axis=1)
     return float(beyond.min() <= TOLERANCE), float(full[inside].sum(dtype=np.float64) / total)
 
 
@@ -95,7 +95,10 @@ def _pointing_game(split: Split, predictions: pd.DataFrame, maps: NDArray) -> pd
 
 def highest_pixel(low: NDArray, width: int, height: int) -> tuple[int, int]:
     """x and y of the highest pixel of a map (h, w) at the size of its image."""
-    full = upsample(low, width, height)
+    return _peak(upsample(low, width, height))
+
+
+def _peak(full: NDArray) -> tuple[int, int]:
     y, x = np.unravel_index(full.argmax(), full.shape)
     return int(x), int(y)
 

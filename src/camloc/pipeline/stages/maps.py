@@ -60,8 +60,8 @@ def work(study: Study, given: MapsParameters) -> None:
     """
     share, target = processes.share(), study.predictions(given.network)
     parts = target.with_name(target.name + ".parts")
-    key = _key(study, given)
-    kept = _kept(target, given, key)
+    key = _key(study, given) if given.methods else ""  # which reads every picture
+    kept = _kept(target, given, key) if given.methods else []
     missing = given.model_copy(update={"methods": [m for m in given.methods if m not in kept]})
     with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
         _write(folder, study, missing)
@@ -75,8 +75,9 @@ def work(study: Study, given: MapsParameters) -> None:
         with replacing(target) as folder:
             store.join(written, folder)
             store.take_over(kept, target, folder)
-            made = {"key": key, "cell": given.cell, "files": runs.files_of(folder)}
-            (folder / _MADE_BY).write_text(json.dumps(made), encoding="utf-8")
+            if given.methods:
+                made = {"key": key, "cell": given.cell, "files": runs.files_of(folder)}
+                (folder / _MADE_BY).write_text(json.dumps(made), encoding="utf-8")
         shutil.rmtree(parts)
 
 
