@@ -7,7 +7,6 @@ import pytest
 from camloc.core.errors import UserError
 from camloc.data.masks import IGNORED, OBJECT
 from camloc.evaluation import wsol
-from camloc.evaluation.baselines import centre_gaussian
 from camloc.evaluation.wsol import (
     LEVELS,
     SIDE,
@@ -19,6 +18,7 @@ from camloc.evaluation.wsol import (
     resized_boxes,
     score_map,
 )
+from camloc.maps.uninformed import centre_gaussian
 
 
 def square(*parts):

@@ -1,10 +1,10 @@
-"""Insertion and deletion, by hand."""
+"""Insertion, deletion and the average drop, by hand."""
 
 import pytest
 import torch
 from torch import nn
 
-from camloc.maps.faithfulness import STEPS, insertion_and_deletion
+from camloc.maps.faithfulness import PASSES, STEPS, faithfulness
 
 SIDE = 40
 OBJECT = torch.zeros(SIDE, SIDE)
@@ -21,10 +21,15 @@ class SeesTheObject(nn.Module):
         return share.clamp(1e-6, 1 - 1e-6).logit()[:, None] * torch.tensor([1.0, 0.0])
 
 
-def areas(*maps, classes=None):
+def measured(*maps, classes=None, network=None):
+    """Insertion, deletion and average drop of each map."""
     x = PICTURE.expand(len(maps), 3, SIDE, SIDE)
     chosen = torch.tensor(classes or [0] * len(maps))
-    return insertion_and_deletion(SeesTheObject(), x, torch.stack(maps), chosen)
+    return faithfulness(network or SeesTheObject(), x, {"some": torch.stack(maps)}, chosen)["some"]
+
+
+def areas(*maps, classes=None):
+    return measured(*maps, classes=classes)[:, :2]
 
 
 def test_map_of_the_object_brings_the_score_back_first_and_takes_it_away_first():
@@ -49,3 +54,33 @@ def test_low_maps_are_enlarged_and_only_their_order_counts():
 def test_areas_are_of_the_class_that_is_asked_for():
     first, second = areas(OBJECT, OBJECT, classes=[0, 1]).tolist()
     assert second == pytest.approx([1 - area for area in first], abs=1e-5)
+
+
+def test_average_drop_is_the_share_of_the_score_that_is_lost_under_the_map():
+    """The network sees pixels that are as they were: those whose map has its maximum."""
+    half = OBJECT.clone()
+    half[:5] /= 2
+    drops = measured(OBJECT, half, 3 * OBJECT, 1 - OBJECT, torch.zeros(SIDE, SIDE))[:, 2]
+    assert drops.tolist() == pytest.approx([0, 0.5, 0, 1, 1], abs=1e-5)
+
+
+def test_score_that_rises_under_the_map_is_no_drop():
+    assert measured(OBJECT, classes=[1])[0, 2] == 0
+    assert measured(1 - OBJECT, classes=[1])[0, 2] == 0
+
+
+def test_several_maps_are_measured_as_each_alone_and_share_what_knows_no_map():
+    shown = []
+
+    class Counting(SeesTheObject):
+        def forward(self, x):
+            shown.append(len(x))
+            return super().forward(x)
+
+    x, classes = PICTURE.expand(2, 3, SIDE, SIDE), torch.tensor([0, 1])
+    maps = {"first": torch.stack([OBJECT, -OBJECT]), "second": torch.stack([-OBJECT, OBJECT])}
+    together = faithfulness(Counting(), x, maps, classes)
+    assert sum(shown) == len(x) * (3 + PASSES * len(maps))
+    for method, own in maps.items():
+        alone = faithfulness(SeesTheObject(), x, {method: own}, classes)
+        assert torch.equal(together[method], alone[method])

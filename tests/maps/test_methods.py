@@ -132,6 +132,17 @@ def test_of_a_linear_network_smooth_grad_is_its_weight_and_integrated_gradients_
         torch.testing.assert_close(found, relative(mean))
 
 
+def test_random_maps_follow_from_the_picture_and_the_centred_one_from_nothing(network, x):
+    random, centred = (maps(name, network, x) for name in ("random", "centre-gaussian"))
+    assert random.shape == centred.shape == (2, 2, 24, 24)
+    assert torch.equal(random[:, 0], random[:, 1]) and not torch.equal(random[0], random[1])
+    assert abs(random.mean() - 0.5) < 0.02
+    assert torch.equal(centred[0], centred[1])
+    row = centred[0, 0, 11]  # half a cell above the centre
+    expected = torch.exp(-(((torch.arange(24) + 0.5) / 24 - 0.5) ** 2) / (2 * 0.25**2))
+    torch.testing.assert_close(row, expected / expected.max())
+
+
 @pytest.mark.parametrize("method", [*METHODS, "layer-cam@features.6", "ablation-cam@features.6"])
 def test_maps_are_from_0_to_1_and_the_same_again_alone_and_in_another_order(network, x, method):
     found = maps(method, network, x)

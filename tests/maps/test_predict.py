@@ -7,7 +7,7 @@ from torch import nn
 
 from camloc.data.loading import UNLABELLED, standardise
 from camloc.maps import store
-from camloc.maps.faithfulness import insertion_and_deletion
+from camloc.maps.faithfulness import faithfulness
 from camloc.maps.predict import stored_classes, write_predictions
 from camloc.maps.saliency import saliency_maps
 from camloc.networks.pooling import Pool
@@ -91,7 +91,7 @@ def batches():
 
 
 def write(folder, network, batches, cams=True, cell=None, images=IMAGES, top=2, faithful=False):
-    write_predictions(
+    return write_predictions(
         folder,
         GEOMETRY,
         network,
@@ -149,16 +149,23 @@ def test_saliency_is_stored_for_the_same_classes(network, batches, tmp_path):
     np.testing.assert_allclose(maps, expected, atol=1e-3)
 
 
-def test_insertion_and_deletion_are_of_each_map_of_the_likeliest_class(network, batches, tmp_path):
+def test_faithfulness_is_of_each_map_of_the_likeliest_class(network, batches, tmp_path):
     folder, x = tmp_path / "val", standardise(torch.cat([p for p, _ in batches]), CPU)
     write(folder, network, batches, cell=4, faithful=True)
     likeliest = network(x).argmax(1)
     for method in ("cam", "backprop"):
         low = torch.from_numpy(store.read_maps(folder, method)[:, 0].astype(np.float32))
-        expected = insertion_and_deletion(network, x, low, likeliest)
+        expected = faithfulness(network, x, {method: low}, likeliest)[method]
         np.testing.assert_allclose(store.read_faithfulness(folder, method), expected, atol=2e-3)
     write(tmp_path / "test", network, batches)
     assert store.read_faithfulness(tmp_path / "test", "cam") is None
+
+
+def test_cost_of_each_method_is_told_where_there_are_some(network, batches, tmp_path):
+    assert write(tmp_path / "val", network, batches) == {}
+    told = write(tmp_path / "test", network, batches, cell=4)
+    assert set(told) == {"cam", "backprop"}
+    assert all(cost["batches"] == 2 and cost["seconds"] > 0 for cost in told.values())
 
 
 def test_network_without_maps_stores_predictions_only(network, batches, tmp_path):

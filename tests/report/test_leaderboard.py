@@ -1,8 +1,10 @@
 """The leaderboard: a line for each row, with its figures and their intervals."""
 
 import re
+from io import StringIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from small import results
 
@@ -43,7 +45,7 @@ def test_pxap_is_what_its_error_leaves(study):
 
 def test_page_has_numbers_to_sort_by_and_texts_to_read(study, tmp_path):
     leaderboard.table(study).to_csv(tmp_path / leaderboard.FILE, index=False)
-    page = leaderboard.contents(tmp_path)
+    page = leaderboard.contents(tmp_path, {})
     assert page["columns"] == [ERROR, "localization error, GT-known", PXAP]
     names = [row["names"] for row in page["rows"]]
     assert names == [["net", "cam", "14"], ["net", "grad-cam", "7"], ["–", "centre-box", "–"]]
@@ -53,7 +55,23 @@ def test_page_has_numbers_to_sort_by_and_texts_to_read(study, tmp_path):
     assert page["csv"] == (tmp_path / leaderboard.FILE).read_text()
 
 
+def test_page_and_its_csv_have_what_maps_cost_where_that_was_measured(study, tmp_path):
+    leaderboard.table(study).to_csv(tmp_path / leaderboard.FILE, index=False)
+    measured = {"seconds": 0.025, "error": 0.001, "batches": 3, "mib": 12.34}
+    once = {"seconds": 2.0, "batches": 1}
+    page = leaderboard.contents(tmp_path, {"net": measured, "grad-cam-net": once})
+    assert page["columns"][-2:] == [leaderboard.SECONDS, leaderboard.MEMORY]
+    found = [row["cells"][-2:] for row in page["rows"]]
+    reach = 4.302653 * 0.001  # Student's t at two degrees of freedom
+    assert found[0][0] == (0.025, "0.025", f"({0.025 - reach:.3g} to {0.025 + reach:.3g})")
+    assert found[0][1] == (12.34, "12.3", "")
+    assert found[1] == [(2.0, "2", ""), (None, "–", "")]
+    assert found[2] == [(None, "–", ""), (None, "–", "")]
+    csv = pd.read_csv(StringIO(page["csv"])).set_index("row")
+    assert csv.loc["net", f"{leaderboard.SECONDS} high"] == pytest.approx(0.025 + reach)
+
+
 def test_records_are_told_with_their_source_and_a_dash_where_none_is_stated(tmp_path):
-    page = leaderboard.contents(tmp_path)
+    page = leaderboard.contents(tmp_path, {})
     assert page["rows"] == [] and page["columns"] == []
     assert ("Pro2SAM", ["66.85", "–", "–"], "Yang et al., ECCV 2024") in page["records"]

@@ -339,8 +339,8 @@ class Cams(Section):
     `bf16` name the networks that get their gradient saliency, the CAMs of ten crops, and CAMs in
     bfloat16, too. `methods` has, by network, methods beside CAM, with a layer where it is not what
     the network pools: `[grad-cam, layer-cam@features.16]`. Maps of pixels are averaged over cells
-    of `saliency_cell` pixels a side. Of networks in `faithfulness` insertion and deletion are
-    measured of each map."""
+    of `saliency_cell` pixels a side. Of networks in `faithfulness` insertion, deletion and
+    the average drop are measured of each map."""
 
     top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
     batch: Batch

@@ -103,6 +103,11 @@ class Study:
         """Folder of a network's predicted classes and maps."""
         return self._of_run("predictions", name)
 
+    def costs(self, name: str) -> Path:
+        """What the maps of each method of a network cost: no result, since it changes with the
+        machine. The executed notebook keeps it."""
+        return self._of_run("costs", name).with_suffix(".json")
+
     def evaluation(self, name: str) -> Path:
         """Folder of a network's errors."""
         return self._of_run("evaluation", name)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 OWN = "cam"  # a network's own row: its classes and, where it has some, the boxes of its CAMs
-# Methods beside CAM whose maps are of a layer, with what grad-cam's library calls them, and those
-# whose maps are of pixels (see `camloc.maps.methods`).
+# Methods beside CAM whose maps are of a layer, with what grad-cam's library calls them, those whose
+# maps are of pixels (see `camloc.maps.methods`), and maps that know nothing of the network.
 OF_LAYERS = {
     "grad-cam": "GradCAM",
     "grad-cam++": "GradCAMPlusPlus",
@@ -14,7 +14,9 @@ OF_LAYERS = {
     "ablation-cam": "AblationCAM",
 }
 OF_PIXELS = ("backprop", "smooth-grad", "integrated-gradients")
-METHODS = (*OF_LAYERS, *OF_PIXELS)
+UNINFORMED = ("centre-gaussian", "random")
+IN_CELLS = (*OF_PIXELS, *UNINFORMED)
+METHODS = (*OF_LAYERS, *IN_CELLS)
 HEURISTICS = ("heuristics", "heuristics-text")  # five predictions from three classes
 BASELINES = ("whole-image", "centre-box", "centre-gaussian")  # of no network
 

@@ -22,6 +22,7 @@ from camloc.evaluation.thresholds import (
     stacked,
     whole_map,
 )
+from camloc.maps.uninformed import centre_gaussian
 
 
 def centre_box(sizes: NDArray) -> NDArray[np.int64]:
@@ -82,9 +83,3 @@ def _curves(split: Split) -> dict[str, Curves]:
 def gaussian_box(sizes: NDArray) -> NDArray[np.int64]:
     """The paper's rule on `centre_gaussian`: sizes (N, 2) give boxes (N, 4)."""
     return boxes_from_maps(np.broadcast_to(centre_gaussian(), (len(sizes), 224, 224)), sizes)
-
-
-def centre_gaussian(side: int = 224) -> NDArray[np.float64]:
-    """The baseline map of Choe et al. (2020): a Gaussian about the centre, deviation a quarter."""
-    x = (np.arange(side) + 0.5) / side - 0.5
-    return np.exp(-(x[:, None] ** 2 + x[None] ** 2) / (2 * 0.25**2))

@@ -134,10 +134,10 @@ def _rows(
 
 
 def _faithfulness(split: Split, method: str) -> pd.DataFrame:
-    """Insertion and deletion of a method's maps, by image; may have no rows."""
-    areas = store.read_faithfulness(split.stored(), method)
-    images = [] if areas is None else split.images["image"]
-    return pd.DataFrame([] if areas is None else areas, index=images, columns=FAITHFULNESS)
+    """What was measured of a method's maps, by image; may have no rows."""
+    shares = store.read_faithfulness(split.stored(), method)
+    images = [] if shares is None else split.images["image"]
+    return pd.DataFrame([] if shares is None else shares, index=images, columns=FAITHFULNESS)
 
 
 def _table(outcome: pd.DataFrame, *more: pd.DataFrame | pd.Series) -> pd.DataFrame:

@@ -30,7 +30,8 @@ OVER_THRESHOLDS = [
     *BY_MAP,
     *WHOLE_MAP,
 ]  # what does not depend on the rule's own threshold
-FAITHFULNESS = ["insertion", "deletion"]  # of the likeliest class (see `maps.faithfulness`)
+# Of the likeliest class (see `camloc.maps.faithfulness`).
+FAITHFULNESS = ["insertion", "deletion", "average_drop"]
 MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS, *FAITHFULNESS]
 OUTCOME = ["wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
 KEY = ["network", "method", "split"]

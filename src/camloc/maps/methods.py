@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camloc.core.errors import UserError, near_matches
-from camloc.core.rows import OF_LAYERS
+from camloc.core.rows import OF_LAYERS, UNINFORMED
 from camloc.maps.saliency import in_cells, relative, saliency_maps
+from camloc.maps.uninformed import centre_gaussian, noise
 from camloc.networks.surgery import CamNetwork, head_of
 
 # Noisy copies of a picture, whose noise is this share of its range (Smilkov et al. 2017), and steps
@@ -44,7 +45,8 @@ def method_maps(
             none; or None.
         x: standardised pictures (B, 3, H, W).
         classes: indices of the classes wanted of each picture, (B, k).
-        cell: side in pixels of the square cells over which maps of pixels are averaged.
+        cell: side in pixels of the square cells over which maps of pixels are averaged, and of
+            those of maps that know nothing of the network.
 
     Returns:
         Maps (B, k, h, w) of the layer's size, or (B, k, H / cell, W / cell), from 0 to 1.
@@ -55,6 +57,8 @@ def method_maps(
     name, _, layer = method.partition("@")
     if name == "backprop":
         return saliency_maps(network, x, classes, cell)
+    if name in UNINFORMED:
+        return _uninformed(name, x, classes, cell)
     if name not in OF_LAYERS:
         return _of_pixels(name, network, x, classes, cell)
     if layer:
@@ -88,6 +92,16 @@ def _layer_of(network: nn.Module, name: str) -> nn.Module:
         return layers[name]
     known = [known for known, layer in layers.items() if not [*layer.children()]]
     raise UserError(f"there is no layer {name!r}{near_matches(name, known)}")
+
+
+def _uninformed(name: str, x: Tensor, classes: Tensor, cell: int) -> Tensor:
+    sides = [side // cell for side in x.shape[2:]]
+    if name == "random":
+        found = [noise(picture.cpu().numpy(), *sides) for picture in x]
+    else:
+        found = [centre_gaussian(*sides)] * len(x)
+    maps = torch.from_numpy(np.stack(found)).to(x)[:, None].expand(-1, classes.shape[1], -1, -1)
+    return relative(maps)
 
 
 def _of_pixels(name: str, network: nn.Module, x: Tensor, classes: Tensor, cell: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Predictions and maps of a whole split, batch by batch."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from camloc.core.progress import progress
 from camloc.core.rows import OWN
 from camloc.data.loading import IMAGENET, UNLABELLED, standardise
 from camloc.maps.cam import class_activation_maps
-from camloc.maps.faithfulness import insertion_and_deletion
+from camloc.maps.cost import Meter
+from camloc.maps.faithfulness import faithfulness
 from camloc.maps.methods import method_maps
 from camloc.maps.store import Geometry, MapWriter, write_geometry
 from camloc.networks.surgery import CamNetwork
@@ -32,7 +34,7 @@ def write_predictions(
     methods: Sequence[str] = (),
     cell: int = 1,
     faithful: bool = False,
-) -> None:
+) -> dict[str, dict[str, float]]:
     """Classify the pictures of a split and store the maps of their leading classes.
 
     Stored of each image are the `top` predicted classes and, where its label is known, the true
@@ -48,28 +50,33 @@ def write_predictions(
         wanted: what the network wants of pictures.
         methods: map methods beside CAM (see `camloc.maps.methods`).
         cell: side in pixels of the cells of methods whose maps are of pixels.
-        faithful: also measure insertion and deletion of each method's map of the likeliest class.
+        faithful: also measure `camloc.maps.faithfulness` of each method's map of the likeliest
+            class.
+
+    Returns:
+        What classification with CAMs and each method cost, where there are methods (see
+        `camloc.maps.cost`).
     """
-    writer = MapWriter(folder, images, wnids)
+    writer, meter = MapWriter(folder, images, wnids), Meter(device)
     for pictures, labels in progress(batches, unit="batch"):
         crops = pictures.shape[1] if pictures.ndim == 5 else 1
         x = standardise(pictures.flatten(0, 1) if crops > 1 else pictures, device, wanted)
-        classes, ranks, scores, cams = _seen(network, cam_network, x, labels, top, crops)
+        with meter.of(OWN, len(labels)) if methods else nullcontext():
+            classes, ranks, scores, cams = _seen(network, cam_network, x, labels, top, crops)
         maps = {} if cams is None else {OWN: cams}
         for method in methods:
-            maps[method] = method_maps(method, network, cam_network, x, classes, cell)
-        measured = {
-            method: insertion_and_deletion(network, x, low[:, 0], classes[:, 0])
-            for method, low in maps.items()
-            if faithful
-        }
+            with meter.of(method, len(labels)):
+                maps[method] = method_maps(method, network, cam_network, x, classes, cell)
+        of_first = {method: low[:, 0] for method, low in maps.items() if faithful}
+        measured = faithfulness(network, x, of_first, classes[:, 0]) if of_first else {}
         writer.write(
             *(part.cpu().numpy() for part in (classes, ranks, scores)),
             {method: low.float().cpu().numpy() for method, low in maps.items()},
-            {method: areas.cpu().numpy() for method, areas in measured.items()},
+            {method: shares.cpu().numpy() for method, shares in measured.items()},
         )
     writer.close()
     write_geometry(folder, geometry)
+    return meter.told()
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ One folder per evaluated split: `predictions.parquet` has a row for each stored 
 the manifest's split and each image's rows together; `cam.npy`, where the
 network has CAMs, and a file of each other method (`backprop.npy`) hold the maps as float16 (images,
 classes stored, h, w) in the same order.
-Where insertion and deletion were measured (`camloc.maps.faithfulness`), the folder `faithfulness`
-has a file of each method, (images, 2).
+Where `camloc.maps.faithfulness` was measured, the folder `faithfulness` has a file of each method,
+(images, 3).
 
 Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
 maps as (images, classes stored, 10, h, w); where they were classified in bfloat16, too, `…-bf16`.
@@ -78,7 +78,7 @@ class MapWriter:
         faithfulness: dict[str, NDArray] | None = None,
     ) -> None:
         """One batch: classes, ranks and scores (B, k); of each method maps (B, k, h, w) and, where
-        they were measured, insertion and deletion (B, 2)."""
+        it was measured, `camloc.maps.faithfulness` (B, 3)."""
         batch, stored = classes.shape
         names = self.images[self.done : self.done + batch]
         columns = [
@@ -88,8 +88,8 @@ class MapWriter:
             scores.ravel().astype(np.float32),
         ]
         self.table.write_table(pa.table(columns, schema=_SCHEMA))
-        areas = {f"{_FAITHFULNESS}/{method}": own for method, own in (faithfulness or {}).items()}
-        for name, low in (maps | areas).items():
+        shares = {f"{_FAITHFULNESS}/{method}": own for method, own in (faithfulness or {}).items()}
+        for name, low in (maps | shares).items():
             self._array(name, low)[self.done : self.done + batch] = low
         self.done += batch
 
@@ -180,6 +180,6 @@ def read_maps(folder: Path, method: str) -> NDArray[np.float16] | None:
 
 
 def read_faithfulness(folder: Path, method: str) -> NDArray[np.float16] | None:
-    """Insertion and deletion of each image's likeliest class, (images, 2); None if not measured."""
+    """Of each image's likeliest class, (images, 3); None if not measured."""
     path = folder / _FAITHFULNESS / f"{method}.npy"
     return np.load(path) if path.is_file() else None

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from camloc.core.errors import UserError
 from camloc.core.params import Params, Preprocessing, Training
 from camloc.core.paths import repository_root
-from camloc.core.rows import OF_PIXELS
+from camloc.core.rows import IN_CELLS
 from camloc.data.loading import IMAGENET, standardise
 from camloc.data.manifest import SPLITS
 from camloc.data.sources import shapes
@@ -219,7 +219,7 @@ def seconds_of(params: Params, stage: str, images: Images, pace: Pace | None) ->
         passes = 1 + 10 * given.ten_crop
         kept = _kept(params, images)
         passes += sum(_passes(method, kept, pace.maps) for method in given.methods)
-        passes += 2 * (faithfulness.STEPS + 1) * (1 + len(given.methods)) * given.faithfulness
+        passes += faithfulness.PASSES * (1 + len(given.methods)) * given.faithfulness
         low = pace.bf16.of(seen, batch) if given.bf16 else 0.0
         return START + _turns(params, params.seeds) * (passes * pace.classify.of(seen, batch) + low)
     if kind == "evaluate":
@@ -272,8 +272,8 @@ def bytes_of(params: Params, stage: str, images: Images, pace: Pace) -> float:
     if kind_of(stage) == "maps":
         given = MapsParameters.of(params, name)
         cells = pace.cells * (1 + 10 * given.ten_crop + given.bf16)
-        of_pixels = (given.loading.size / given.cell) ** 2 if given.cell else 0
-        cells += sum(of_pixels if name in OF_PIXELS else pace.cells for name in given.methods)
+        in_cells = (given.loading.size / given.cell) ** 2 if given.cell else 0
+        cells += sum(in_cells if name in IN_CELLS else pace.cells for name in given.methods)
         return 2 * params.seeds * seen * _kept(params, images) * cells
     frozen = params.training_of(name).freeze == "body"
     body = 2 * (2 * images.train + images.val) * pace.body * frozen

@@ -1,5 +1,6 @@
 """The notebooks as stages of the pipeline, run by papermill."""
 
+import json
 import os
 import pprint
 import re
@@ -20,11 +21,15 @@ from traitlets.config import Config
 
 from camloc.core.errors import Stopped, UserError, near_matches, reason
 from camloc.core.params import Params
-from camloc.core.paths import EXECUTED, FOLDER, repository_root
+from camloc.core.paths import EXECUTED, FOLDER, Study, repository_root
 from camloc.core.signals import on_signals
 from camloc.pipeline.fingerprints import STAGES, of_notebook
 from camloc.pipeline.parameters import PORTABLE, ReportParameters, threads_of
 from camloc.pipeline.provenance import children_cost, provenance
+
+# glibc would give the memory of a network's maps back to the system after each layer, which costs
+# pretrained networks half of their speed on a processor; so it is kept for the next layer.
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 
 class Readable(PythonTranslator):
@@ -66,11 +71,15 @@ def run_notebook(notebook: str, params: Params, network: str | None) -> Path:
     values = injected(notebook, params, network)
     target = root / EXECUTED / f"{notebook}{f'-{network}' if network else ''}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _execute(source, target, values, root, params)
+    costs = Study(root / FOLDER).costs(network) if notebook == "03_cams" else None
+    _execute(source, target, values, root, params, costs)
     return target
 
 
-def _execute(source: Path, target: Path, values: dict, root: Path, params: Params) -> None:
+def _execute(
+    source: Path, target: Path, values: dict, root: Path, params: Params, costs: Path | None
+) -> None:
+    """`costs` is a file that tells of the costs of methods."""
     partial = target.with_suffix(".failed.ipynb")
     about = provenance(root) | {"threads": threads_of(params), "portable": params.portable}
     try:
@@ -109,6 +118,8 @@ def _execute(source: Path, target: Path, values: dict, root: Path, params: Param
         ) from None
     seconds, memory = children_cost()
     cost = {"processor_seconds": round(seconds, 1), "peak_memory_mib": round(memory)}
+    if costs and costs.is_file():
+        cost["methods"] = json.loads(costs.read_text(encoding="utf-8"))
     notebook.metadata["camloc"] = about | cost
     nbformat.write(notebook, partial)
     partial.replace(target)
@@ -134,6 +145,8 @@ def _own_settings(threads: int, portable: bool) -> Iterator[str]:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if portable:
         os.environ |= PORTABLE
+    for variable, value in KEPT_MEMORY.items():
+        os.environ.setdefault(variable, value)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ["TQDM_DISABLE"] = "1"  # bars are for people; the log has a line an epoch
     with TemporaryDirectory(prefix="camloc-") as folder:

@@ -30,7 +30,7 @@ from camloc.core.params import (
     Surgery,
     Training,
 )
-from camloc.core.rows import OF_PIXELS
+from camloc.core.rows import IN_CELLS
 
 # The environment of a `portable` stage: torch's own kernels, oneDNN's and MKL's, with the
 # instructions of every x86 processor since 2013. Wider ones add in another order, so that another
@@ -165,13 +165,13 @@ class MapsParameters(StageParameters):
     def _of_network(cls, params: Params, network: str) -> dict:
         cams: Cams = params.cams
         methods = cams.methods_of(network)
-        of_pixels = any(method in OF_PIXELS for method in methods)
+        in_cells = any(method in IN_CELLS for method in methods)
         return {
             "network": network,
             "top": cams.top,
             "batch": cams.batch,
             "methods": methods,
-            "cell": cams.saliency_cell if of_pixels else None,
+            "cell": cams.saliency_cell if in_cells else None,
             "ten_crop": network in cams.ten_crop,
             "bf16": network in cams.bf16,
             "faithfulness": network in cams.faithfulness,

@@ -1,12 +1,16 @@
 """One table of every network and method, to sort and filter, beside the records that came since."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from camloc.evaluation.errors import GT_KNOWN
+from camloc.evaluation.estimates import LEVEL
 from camloc.report import paper
-from camloc.report.formatting import NONE, interval
+from camloc.report.formatting import NONE
 from camloc.report.results import Results, figure_of
 
 FILE = "leaderboard.csv"
@@ -23,7 +27,9 @@ COLUMNS = {
     "energy_in_box": ("energy in the box", False),
     "insertion": ("insertion", False),
     "deletion": ("deletion", False),
+    "average_drop": ("average drop", False),
 }
+SECONDS, MEMORY = "seconds a picture", "memory, MiB"  # of the machine that made the maps
 _KEY = ["row", "network", "method", "map side"]
 
 
@@ -45,13 +51,20 @@ def table(results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*_KEY, *columns]).dropna(axis=1, how="all")
 
 
-def contents(reports: Path) -> dict:
+def contents(reports: Path, costs: Mapping[str, Mapping[str, float]]) -> dict:
     """What the page is filled with: the `columns` that some row has, of each row its `names` and of
-    its `cells` the number to sort by, the figure and its interval; the file's text; and the records
-    that were not run here."""
+    its `cells` the number to sort by, the figure and its interval; all as CSV; and the records that
+    were not run here.
+
+    Args:
+        reports: the folder of the file that `table` was written to.
+        costs: of rows, by name, what `camloc.maps.cost` told.
+    """
     path = reports / FILE
     whole = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=_KEY)
-    titles = [title for title, _ in COLUMNS.values() if title in whole]
+    whole = whole.join(_of_costs(costs), on="row")
+    measures = [title for title, _ in COLUMNS.values()]
+    titles = [title for title in (*measures, SECONDS, MEMORY) if title in whole]
     records = [
         (title, [NONE if accuracy is None else f"{accuracy:g}" for accuracy in accuracies], source)
         for title, *accuracies, source in paper.RECORDS
@@ -62,13 +75,26 @@ def contents(reports: Path) -> dict:
         "rows": [
             {
                 "names": [_name(line.get(key)) for key in _KEY[1:]],
-                "cells": [_cell(*line[[title, *_ends(title)]]) for title in titles],
+                "cells": [
+                    _cell(*line.reindex([title, *_ends(title)]), exact=title in measures)
+                    for title in titles
+                ],
             }
             for _, line in whole.iterrows()
         ],
-        "csv": path.read_text(encoding="utf-8") if path.is_file() else "",
+        "csv": whole.to_csv(index=False),
         "records": records,
     }
+
+
+def _of_costs(costs: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Seconds for a picture with their interval over the batches, and memory, by row."""
+    lines = {}
+    for row, cost in costs.items():
+        reach = stdtrit(max(cost["batches"] - 1, 1), (1 + LEVEL) / 2) * cost.get("error", np.nan)
+        mean, (low, high) = cost["seconds"], _ends(SECONDS)
+        lines[row] = {SECONDS: mean, low: mean - reach, high: mean + reach, MEMORY: cost.get("mib")}
+    return pd.DataFrame.from_dict(lines, orient="index").dropna(axis=1, how="all")
 
 
 def _ends(title: str) -> list[str]:
@@ -81,7 +107,9 @@ def _name(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
-def _cell(figure: float, low: float, high: float) -> tuple[float | None, str, str]:
+def _cell(figure: float, low: float, high: float, exact: bool) -> tuple[float | None, str, str]:
+    """A figure to a tenth of a percent, or to three digits, with its interval if it has one."""
     if pd.isna(figure):
         return None, NONE, ""
-    return figure, f"{figure:.1f}", f"({interval(low, high)})"
+    ends = [f"{end:.1f}" if exact else f"{end:.3g}" for end in (figure, low, high)]
+    return figure, ends[0], "" if pd.isna(low) else f"({ends[1]} to {ends[2]})"

@@ -25,6 +25,7 @@ from PIL import Image
 from camloc.core.files import replacing, write_text
 from camloc.core.params import Params
 from camloc.core.paths import ABOUT, EXECUTED, FOLDER, Study, repository_root
+from camloc.core.rows import Row
 from camloc.report import explorer, formatting, leaderboard
 from camloc.report.formatting import NONE, TEMPLATES, filled
 
@@ -82,7 +83,7 @@ def render(params: Params) -> str:
             path = folder / f"{chapter.stem}.html"
             _write(path, "chapter", page | {"body": Markup(_body(chapter.notebook))})
         _write(folder / f"{EXPLORER}.html", "explorer", title | _explorer(params))
-        board = leaderboard.contents(root / "reports")
+        board = leaderboard.contents(root / "reports", _costs_of_methods(chapters))
         _write(folder / f"{LEADERBOARD}.html", "leaderboard", title | board)
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
@@ -266,6 +267,18 @@ def _machine(chapter: Chapter) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     portable = ", with instructions that every x86 processor has" if about.get("portable") else ""
     return f"{about['machine']}, stages on {about['threads']} threads{portable}; {versions}"
+
+
+def _costs_of_methods(chapters: list[Chapter]) -> dict[str, dict[str, float]]:
+    """What `camloc.maps.cost` told of each row, by its name."""
+    costs = {}
+    for chapter in chapters:
+        network = (
+            chapter.notebook.metadata.get("papermill", {}).get("parameters", {}).get("network")
+        )
+        told = chapter.notebook.metadata.get("camloc", {}).get("methods", {})
+        costs |= {Row(network, method).name: dict(cost) for method, cost in told.items()}
+    return costs
 
 
 def _cost(chapter: Chapter) -> dict[str, str]:

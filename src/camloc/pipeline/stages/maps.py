@@ -9,9 +9,9 @@ import torch
 
 from camloc.core import processes
 from camloc.core.errors import UserError
-from camloc.core.files import replacing
+from camloc.core.files import replacing, write_text
 from camloc.core.paths import EVALUATED, Study
-from camloc.core.rows import OF_PIXELS
+from camloc.core.rows import IN_CELLS, OWN
 from camloc.data import copies
 from camloc.data.loading import death_of_decoders_told, evaluation_batches, ten_crop_batches
 from camloc.data.manifest import Manifest
@@ -64,7 +64,7 @@ def work(study: Study, given: MapsParameters) -> None:
     kept = _kept(target, given, key) if given.methods else []
     missing = given.model_copy(update={"methods": [m for m in given.methods if m not in kept]})
     with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
-        _write(folder, study, missing)
+        costs = _write(folder, study, missing)
     processes.gather(None)  # all are written
     if share.rank == 0:
         written = [parts / str(rank) for rank in range(share.size)]
@@ -79,6 +79,10 @@ def work(study: Study, given: MapsParameters) -> None:
                 made = {"key": key, "cell": given.cell, "files": runs.files_of(folder)}
                 (folder / _MADE_BY).write_text(json.dumps(made), encoding="utf-8")
         shutil.rmtree(parts)
+        if given.methods:
+            earlier = _earlier_costs(study, given)
+            costs = {method: earlier[method] for method in kept if method in earlier} | costs
+            write_text(study.costs(given.network), json.dumps(costs, indent=1))
 
 
 def _key(study: Study, given: MapsParameters) -> str:
@@ -92,7 +96,7 @@ def _kept(target: Path, given: MapsParameters, key: str) -> list[str]:
     try:
         made = json.loads((target / _MADE_BY).read_text(encoding="utf-8"))
         there, whole = runs.files_of(target), made["files"]
-        same = [m for m in given.methods if m not in OF_PIXELS or made["cell"] == given.cell]
+        same = [m for m in given.methods if m not in IN_CELLS or made["cell"] == given.cell]
         own = {m: [name for name in whole if Path(name).stem == m] for m in same}
         kept = [m for m in same if own[m] and all(there.get(n) == whole[n] for n in own[m])]
         return kept if made["key"] == key else []
@@ -100,7 +104,15 @@ def _kept(target: Path, given: MapsParameters, key: str) -> list[str]:
         return []
 
 
-def _write(folder: Path, study: Study, given: MapsParameters) -> None:
+def _earlier_costs(study: Study, given: MapsParameters) -> dict[str, dict[str, float]]:
+    try:
+        return json.loads(study.costs(given.network).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # they are no result, so a copy of the study may lack them
+        return {}
+
+
+def _write(folder: Path, study: Study, given: MapsParameters) -> dict[str, dict[str, float]]:
+    """Write this process's part; what each method cost on the split of more batches."""
     loading, share = given.loading, processes.share()
     manifest = copies.seen(study, Manifest.load(study.manifest), loading)
     device = choose_device(given.machine.device)
@@ -125,6 +137,7 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
         store.TEN_CROP: (ten_crop_batches, loading.resize, torch.float32),
         store.BF16: (evaluation_batches, loading.size, torch.bfloat16),
     }
+    told: list[dict] = []
     asked = {"": True, store.TEN_CROP: given.ten_crop, store.BF16: given.bf16}
     for split in EVALUATED:
         images = share.of(manifest.split(split)["image"], given.batch)
@@ -136,7 +149,7 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
                 "interpolation": wanted.interpolation,
             }
             with autocast(device, precision):
-                write(
+                costs = write(
                     store.folder_of(folder / split, kind),
                     store.Geometry(side, loading.size, cells),
                     batches=batches(manifest, split, loading, given.batch, **options),
@@ -145,3 +158,5 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> None:
                     cell=given.cell or 1,
                     faithful=given.faithfulness and not kind,
                 )
+                told += [costs] if costs else []
+    return max(told, key=lambda costs: costs[OWN]["batches"], default={})
