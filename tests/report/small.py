@@ -35,6 +35,7 @@ def results(measures: dict[Row | str, dict[str, list]], **more) -> Results:
     manifest = Manifest("made", Path(), {"n1": "one"}, images.assign(split="test"), images)
     nothing = {"error_types": pd.DataFrame(columns=["row", "run", "image", "error_type", "size"])}
     nothing |= {key: {} for key in ("networks", "wsol", "curves", "choices", "map_sides")}
+    nothing["sanity"] = pd.DataFrame()
     return Results(
         manifest=manifest,
         split="test",

@@ -84,12 +84,14 @@ class Section(BaseModel):
 
 class Shapes(Section):
     """The offline data set, drawn from the study's seed; with `seeds` each training run learns from
-    training pictures of its own."""
+    training pictures of its own. Of the first `altered` images of val and of test, pictures that
+    lack a part, or have it in another colour or place, are drawn, too."""
 
     source: Literal["shapes"]
     train: Images
     val: Images
     test: Images
+    altered: Images = 0
     seeds: bool = False
 
 
@@ -339,8 +341,13 @@ class Cams(Section):
     `bf16` name the networks that get their gradient saliency, the CAMs of ten crops, and CAMs in
     bfloat16, too. `methods` has, by network, methods beside CAM, with a layer where it is not what
     the network pools: `[grad-cam, layer-cam@features.16]`. Maps of pixels are averaged over cells
-    of `saliency_cell` pixels a side. Of networks in `faithfulness` insertion, deletion and
-    the average drop are measured of each map."""
+    of `saliency_cell` pixels a side.
+
+    Of networks in `faithfulness` insertion, deletion and the average drop of each map are measured,
+    on `faithfulness_images` of each split; of those in `effects` what each part of an object does,
+    where `data.altered` has pictures that lack it; of those in `sanity` how the maps change where
+    layers lose their weights.
+    """
 
     top: Annotated[int | Literal["all"], _number_or("all", 65_536)]
     batch: Batch
@@ -350,6 +357,9 @@ class Cams(Section):
     bf16: list[str] = []
     methods: dict[str, list[str]] = {}
     faithfulness: list[str] = []
+    faithfulness_images: Annotated[int | Literal["all"], _number_or("all", 10**8)] = "all"
+    effects: list[str] = []
+    sanity: list[str] = []
 
     def methods_of(self, network: str) -> list[str]:
         """The methods beside CAM whose maps of a network are stored."""
@@ -549,16 +559,17 @@ def _contradictions_of_weights(params: Params) -> Iterator[str]:
 
 def _contradictions_of_cams(params: Params) -> Iterator[str]:
     networks = params.networks
-    for key in ("saliency", "ten_crop", "bf16", "faithfulness"):
+    of_maps = ("faithfulness", "effects", "sanity")
+    for key in ("saliency", "ten_crop", "bf16", *of_maps):
         for name in getattr(params.cams, key):
             if name not in networks:
                 yield f"cams.{key}: no network named {name!r}{near_matches(name, networks)}"
-            elif key == "faithfulness" and not (
-                params.has_cam(name) or params.cams.methods_of(name)
-            ):
+            elif key in of_maps and not (params.has_cam(name) or params.cams.methods_of(name)):
                 yield f"cams.{key}: {name} has no maps; name methods for it in cams.methods"
             elif key in ("ten_crop", "bf16") and not params.has_cam(name):
                 yield f"cams.{key}: {name} has no CAM; name networks that end in global pooling"
+    if params.cams.effects and not getattr(params.data, "altered", 0):
+        yield "cams.effects: the data has no altered pictures; shapes has with data.altered"
     for name, methods in params.cams.methods.items():
         key = f"cams.methods.{name}"
         if name not in networks:

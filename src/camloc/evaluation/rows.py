@@ -11,6 +11,7 @@ from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
 from camloc.core.rows import OWN, Row
 from camloc.evaluation import error_types, thresholds
+from camloc.evaluation.causes import causes
 from camloc.evaluation.choices import Located, choices
 from camloc.evaluation.coverage import coverage
 from camloc.evaluation.errors import score, score_cams
@@ -122,6 +123,7 @@ def _rows(
             errors,
             coverage(split, predictions, maps, rule.threshold),
             _faithfulness(split, method),
+            causes(split, method),
             error_types.error_types(predictions, split.boxes, iou),
             error_types.sizes(split.images, split.boxes),
         )

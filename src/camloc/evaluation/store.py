@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from camloc.core.rows import Row
+from camloc.evaluation.causes import CAUSES
 from camloc.evaluation.coverage import COVERAGE
 from camloc.evaluation.errors import ERRORS, GT_KNOWN, HELD_OUT, percentages
 from camloc.evaluation.estimates import of_shares
@@ -32,7 +33,7 @@ OVER_THRESHOLDS = [
 ]  # what does not depend on the rule's own threshold
 # Of the likeliest class (see `camloc.maps.faithfulness`).
 FAITHFULNESS = ["insertion", "deletion", "average_drop"]
-MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS, *FAITHFULNESS]
+MEASURES = [*ERRORS, *COVERAGE, *OVER_THRESHOLDS, *FAITHFULNESS, *CAUSES.values()]
 OUTCOME = ["wnid", "cls_rank", "loc_rank", "gt_known_iou", "has_box"]
 KEY = ["network", "method", "split"]
 COLUMNS = [*KEY, "image", *OUTCOME, *MEASURES, "error_type", "size"]

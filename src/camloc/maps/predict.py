@@ -1,10 +1,12 @@
 """Predictions and maps of a whole split, batch by batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camloc.core.params import Preprocessing
@@ -33,7 +35,7 @@ def write_predictions(
     wanted: Preprocessing = IMAGENET,
     methods: Sequence[str] = (),
     cell: int = 1,
-    faithful: bool = False,
+    faithful: Collection[str] = (),
 ) -> dict[str, dict[str, float]]:
     """Classify the pictures of a split and store the maps of their leading classes.
 
@@ -50,14 +52,14 @@ def write_predictions(
         wanted: what the network wants of pictures.
         methods: map methods beside CAM (see `camloc.maps.methods`).
         cell: side in pixels of the cells of methods whose maps are of pixels.
-        faithful: also measure `camloc.maps.faithfulness` of each method's map of the likeliest
-            class.
+        faithful: images of which `camloc.maps.faithfulness` of each method's map of the likeliest
+            class is measured, too.
 
     Returns:
         What classification with CAMs and each method cost, where there are methods (see
         `camloc.maps.cost`).
     """
-    writer, meter = MapWriter(folder, images, wnids), Meter(device)
+    writer, meter, done = MapWriter(folder, images, wnids), Meter(device), 0
     for pictures, labels in progress(batches, unit="batch"):
         crops = pictures.shape[1] if pictures.ndim == 5 else 1
         x = standardise(pictures.flatten(0, 1) if crops > 1 else pictures, device, wanted)
@@ -67,16 +69,32 @@ def write_predictions(
         for method in methods:
             with meter.of(method, len(labels)):
                 maps[method] = method_maps(method, network, cam_network, x, classes, cell)
-        of_first = {method: low[:, 0] for method, low in maps.items() if faithful}
-        measured = faithfulness(network, x, of_first, classes[:, 0]) if of_first else {}
+        own = [image in faithful for image in images[done : done + len(labels)]]
+        done += len(labels)
+        measured = _faithfulness(network, x, maps, classes, torch.tensor(own)) if faithful else {}
         writer.write(
             *(part.cpu().numpy() for part in (classes, ranks, scores)),
             {method: low.float().cpu().numpy() for method, low in maps.items()},
-            {method: shares.cpu().numpy() for method, shares in measured.items()},
+            measured,
         )
     writer.close()
     write_geometry(folder, geometry)
     return meter.told()
+
+
+def _faithfulness(
+    network: nn.Module, x: Tensor, maps: dict[str, Tensor], classes: Tensor, own: Tensor
+) -> dict[str, NDArray[np.float32]]:
+    """`faithfulness` of each method, (B, 3), NaN of pictures that are not among its `own`."""
+    own = own.to(x.device)
+    of_own = {method: low[own, 0] for method, low in maps.items()}
+    found = faithfulness(network, x[own], of_own, classes[own, 0]) if own.any() else {}
+    measured = {}
+    for method in maps:
+        measured[method] = np.full((len(x), 3), np.nan, np.float32)
+        if method in found:
+            measured[method][own.cpu().numpy()] = found[method].cpu().numpy()
+    return measured
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ the manifest's split and each image's rows together; `cam.npy`, where the
 network has CAMs, and a file of each other method (`backprop.npy`) hold the maps as float16 (images,
 classes stored, h, w) in the same order.
 Where `camloc.maps.faithfulness` was measured, the folder `faithfulness` has a file of each method,
-(images, 3).
+(images, 3); where `camloc.maps.effects` and `camloc.maps.sanity` were, `effects.parquet` and
+`sanity.parquet` hold them.
 
 Where ten crops of each picture were classified, a folder `…-ten-crop` beside it holds the same,
 maps as (images, classes stored, 10, h, w); where they were classified in bfloat16, too, `…-bf16`.
@@ -31,6 +32,7 @@ from camloc.core.rows import OWN
 _TABLE = "predictions.parquet"
 _FAITHFULNESS = "faithfulness"
 _GEOMETRY = "geometry.json"
+_EFFECTS, _SANITY = "effects.parquet", "sanity.parquet"  # of a few images, by the first process
 TEN_CROP, BF16 = "ten-crop", "bf16"  # what may be stored of a split beside its maps
 _SCHEMA = pa.schema(
     [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
@@ -142,7 +144,9 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
             whole[done : done + len(low)] = low
             done += len(low)
         whole.flush()
-    shutil.copy(parts[0] / _GEOMETRY, folder)
+    for name in (_GEOMETRY, _EFFECTS, _SANITY):
+        if (parts[0] / name).is_file():
+            shutil.copy(parts[0] / name, folder)
 
 
 def take_over(methods: Sequence[str], earlier: Path, folder: Path) -> None:
@@ -183,3 +187,23 @@ def read_faithfulness(folder: Path, method: str) -> NDArray[np.float16] | None:
     """Of each image's likeliest class, (images, 3); None if not measured."""
     path = folder / _FAITHFULNESS / f"{method}.npy"
     return np.load(path) if path.is_file() else None
+
+
+def write_effects(folder: Path, effects: pd.DataFrame) -> None:
+    effects.to_parquet(folder / _EFFECTS, index=False)
+
+
+def read_effects(folder: Path) -> pd.DataFrame | None:
+    """What `camloc.maps.effects` found; None if it was not asked for."""
+    path = folder / _EFFECTS
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def write_sanity(folder: Path, checked: pd.DataFrame) -> None:
+    checked.to_parquet(folder / _SANITY, index=False)
+
+
+def read_sanity(folder: Path) -> pd.DataFrame | None:
+    """What `camloc.maps.sanity` found; None if it was not asked for."""
+    path = folder / _SANITY
+    return pd.read_parquet(path) if path.is_file() else None

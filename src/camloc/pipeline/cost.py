@@ -219,7 +219,8 @@ def seconds_of(params: Params, stage: str, images: Images, pace: Pace | None) ->
         passes = 1 + 10 * given.ten_crop
         kept = _kept(params, images)
         passes += sum(_passes(method, kept, pace.maps) for method in given.methods)
-        passes += faithfulness.PASSES * (1 + len(given.methods)) * given.faithfulness
+        share = 1 if given.faithfulness == "all" else min(1, given.faithfulness / max(seen, 1))
+        passes += faithfulness.PASSES * (1 + len(given.methods)) * share
         low = pace.bf16.of(seen, batch) if given.bf16 else 0.0
         return START + _turns(params, params.seeds) * (passes * pace.classify.of(seen, batch) + low)
     if kind == "evaluate":

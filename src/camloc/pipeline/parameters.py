@@ -145,7 +145,8 @@ class TrainParameters(StageParameters):
 
 class MapsParameters(StageParameters):
     """`methods` are those beside CAM; `cell` is the side in pixels of the cells of those whose maps
-    are of pixels, None where there is none."""
+    are of pixels, None where there is none. `faithfulness` is of how many images of a split it is
+    measured."""
 
     network: str
     seeds: int = 1
@@ -157,7 +158,9 @@ class MapsParameters(StageParameters):
     cell: Side | None
     ten_crop: bool
     bf16: bool = False
-    faithfulness: bool = False
+    faithfulness: int | Literal["all"] = 0
+    effects: bool = False
+    sanity: bool = False
     loading: Loading
     machine: Machine
 
@@ -174,7 +177,9 @@ class MapsParameters(StageParameters):
             "cell": cams.saliency_cell if in_cells else None,
             "ten_crop": network in cams.ten_crop,
             "bf16": network in cams.bf16,
-            "faithfulness": network in cams.faithfulness,
+            "faithfulness": cams.faithfulness_images if network in cams.faithfulness else 0,
+            "effects": network in cams.effects,
+            "sanity": network in cams.sanity,
             "loading": params.loading_of(network),
         }
 

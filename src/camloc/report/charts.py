@@ -223,6 +223,40 @@ def by_threshold(curves: Mapping[str, pd.DataFrame], chosen: float) -> Figure:
     return figure
 
 
+def agreement(table: pd.DataFrame) -> Figure:
+    """Kendall's tau of each metric, a marker for each change (see `tables.agreement`)."""
+    metrics, changes = (table.index.unique(name) for name in ("metric", "change"))
+    figure, panel = _subplots(8, 1.2 + 0.45 * len(metrics))
+    for i, change in enumerate(changes):
+        own = table.xs(change, level="change").reindex(metrics)
+        at = np.arange(len(metrics)) + 0.2 * (i - (len(changes) - 1) / 2)
+        whiskers = _whiskers(own["tau"], own["low"], own["high"])
+        panel.errorbar(own["tau"], at, xerr=whiskers, ls="", **_look(i, len(changes), change))
+    panel.axvline(0, color=INK, linewidth=1)
+    panel.set(yticks=range(len(metrics)), yticklabels=metrics, xlim=(-1.05, 1.05))
+    panel.set(xlabel="Kendall's tau with the ranking by true causes")
+    panel.invert_yaxis()
+    _finish(panel, len(metrics), "")
+    return figure
+
+
+def sanity(table: pd.DataFrame) -> Figure:
+    """The rank correlation of each row's maps with those before against the layers that lost their
+    weights (see `tables.sanity`)."""
+    figure, panel = _subplots(8, 4.5)
+    rows = table["row"].unique()
+    for i, row in enumerate(rows):
+        own, look = table[table["row"] == row], _look(i, len(rows), row)
+        panel.plot(100 * own["share"], own["mean"], look.pop("fmt") + "-", markersize=4, **look)
+        panel.fill_between(
+            100 * own["share"], own["low"], own["high"], color=look["color"], alpha=0.12, lw=0
+        )
+    panel.axhline(0, color=INK, linewidth=1)
+    panel.set(xlabel="layers without their weights, from the top (%)", ylabel="rank correlation")
+    _finish(panel, len(rows), "", columns=3)
+    return figure
+
+
 def by_resolution(
     errors: pd.DataFrame, sides: Mapping[str, int], measures: Sequence[str]
 ) -> Figure:

@@ -57,11 +57,11 @@ def _parts(text: str) -> str:
     return re.sub(r"(\([^()]* to [^()]*\))", r'<span class="interval">\1</span>', marked)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, one decimal, rows by their title and name."""
+def markdown(table: pd.DataFrame, decimals: int = 1) -> str:
+    """A table as Markdown, rows by their title and name."""
     if table.empty:
         return "This study has no such rows."
-    shown = formatted(table)
+    shown = formatted(table, decimals)
     align = ["left"] + ["right"] * shown.shape[1]
     return shown.reset_index().to_markdown(index=False, colalign=align, disable_numparse=True)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from camloc.evaluation.causes import CAUSES
 from camloc.evaluation.errors import GT_KNOWN
 from camloc.evaluation.estimates import LEVEL
 from camloc.report import paper
@@ -25,6 +26,7 @@ COLUMNS = {
     "pxap_err": ("PxAP", True),
     "peak_in_box": ("pointing game", False),
     "energy_in_box": ("energy in the box", False),
+    CAUSES["removed"]: ("true causes", False),
     "insertion": ("insertion", False),
     "deletion": ("deletion", False),
     "average_drop": ("average drop", False),

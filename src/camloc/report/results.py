@@ -44,6 +44,7 @@ class Results:
     curves: dict[str, pd.DataFrame]  # of each row the paper's rule over thresholds
     choices: dict[str, dict[str, Measures]]  # of each row its errors by `evaluation.choices`
     map_sides: dict[str, int]  # of each row that has maps their cells a side
+    sanity: pd.DataFrame  # `camloc.maps.sanity.SANITY` of the first runs, by `row`
 
     @cached_property
     def _errors(self) -> dict[str, pd.DataFrame]:
@@ -227,7 +228,25 @@ def collect(study: Study, networks: Networks, evaluate: Evaluate, seeds: int = 1
             for folder in [study.of_run(run).predictions(name) / split]
             for method in store.methods_of(folder)
         },
+        sanity=_sanity(
+            {name: study.of_run(min(runs)) for name, runs in own.items() if runs}, split
+        ),
     )
+
+
+def _sanity(study: Study, runs: Mapping[str, int], split: str) -> pd.DataFrame:
+    """What `camloc.maps.sanity` found of a run of each network."""
+    found = {
+        name: store.read_sanity(study.of_run(run).predictions(name) / split)
+        for name, run in runs.items()
+    }
+    tables = [
+        own.assign(row=Row(name, method).name)
+        for name, table in found.items()
+        if table is not None
+        for method, own in table.groupby("method", sort=False)
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["row"])
 
 
 def tables_of(runs: Mapping[int, Evaluation]) -> dict[str, dict[Row, Measures]]:

@@ -8,12 +8,15 @@ from IPython.display import HTML
 
 from camloc.core.params import Model
 from camloc.core.rows import Row
+from camloc.evaluation import agreement as rankings
+from camloc.evaluation.agreement import METRICS
+from camloc.evaluation.causes import CAUSES
 from camloc.evaluation.error_types import ERROR_TYPES, SIZES
 from camloc.evaluation.errors import ERRORS, GT_KNOWN
 from camloc.evaluation.estimates import estimate
 from camloc.evaluation.store import LOCALIZATION
 from camloc.evaluation.thresholds import WHOLE_MAP
-from camloc.report import paper
+from camloc.report import leaderboard, paper
 from camloc.report.claims import (
     DEPENDS,
     ONE_TRAINING,
@@ -143,6 +146,84 @@ def thresholds(results: Results) -> pd.DataFrame:
         _add(table, title, pd.DataFrame.from_dict(found, orient="index", columns=FIGURE))
     table["best for this split"] = {row: results.curves[row][GT_KNOWN].min() for row in rows}
     return table.rename_axis("row")
+
+
+def causes(results: Results) -> pd.DataFrame:
+    """Percent of the pairs of parts that each row's maps order as their true effects are ordered,
+    by what was done to the parts; half is chance."""
+    rows = _with_causes(results)
+    table = pd.DataFrame(index=list(rows))
+    for change, measure in CAUSES.items():
+        found = {row: figure_of(own.get(measure, [])) for row, own in rows.items()}
+        _add(table, change, pd.DataFrame.from_dict(found, orient="index", columns=FIGURE))
+    return table.rename_axis("row")
+
+
+def agreement(results: Results) -> pd.DataFrame:
+    """Kendall's tau between the ranking of the rows by each metric and by `causes`, with the ends
+    of its interval: `tau`, `low` and `high`, by metric and change."""
+    rows, found = _with_causes(results), {}
+    for measure, more_is_better in METRICS.items():
+        for change, cause in CAUSES.items():
+            both = {row: own for row, own in rows.items() if {measure, cause} <= own.keys()}
+            means = [
+                pd.DataFrame({row: own[name].mean(axis=1) for row, own in both.items()})
+                for name in (cause, measure)
+            ]
+            known = pd.concat(means, axis=1, keys=["cause", "measure"]).dropna()
+            if len(both) > 2 and len(known) > 1:
+                sign = 1 if more_is_better else -1
+                taus = rankings.agreement(
+                    known["cause"].to_numpy(), sign * known["measure"].to_numpy()
+                )
+                found[leaderboard.COLUMNS[measure][0], change] = taus
+    table = pd.DataFrame.from_dict(found, orient="index", columns=["tau", "low", "high"])
+    table.index = pd.MultiIndex.from_tuples(found, names=["metric", "change"])
+    return table
+
+
+def agreement_by_change(results: Results) -> pd.DataFrame:
+    """`agreement` as text to read: a row a metric, a column a change."""
+    found = agreement(results)
+    table = pd.DataFrame(index=pd.Index(found.index.unique("metric"), name="metric"))
+    for change in found.index.unique("change"):
+        own = found.xs(change, level="change")
+        table[change] = own["tau"]
+        ends = zip(own["low"], own["high"], strict=True)
+        table[f"{change} interval"] = [f"{low:+.2f} to {high:+.2f}" for low, high in ends]
+    return table
+
+
+def sanity(results: Results) -> pd.DataFrame:
+    """The mean rank correlation of each row's maps with those of the same network, of which so many
+    layers from the top have lost their weights; with the ends of its interval, by row and share of
+    the layers."""
+    checked = results.sanity
+    if checked.empty:
+        return pd.DataFrame(columns=["row", "share", "mean", "low", "high"])
+    lines = []
+    for (row, layers, of), own in checked.groupby(["row", "layers", "of"], sort=False):
+        found = estimate(own["correlation"])
+        lines.append((row, layers / of, found.mean, *found.interval))
+    return pd.DataFrame(lines, columns=["row", "share", "mean", "low", "high"])
+
+
+def sanity_by_depth(results: Results) -> pd.DataFrame:
+    """`sanity` as text to read: a column the top layer, and each quarter of the layers."""
+    found = sanity(results)
+    table = pd.DataFrame(index=pd.Index(found["row"].unique(), name="row"))
+    for title, share in {"top layer": 0.0, "a quarter": 0.25, "half": 0.5, "all": 1.0}.items():
+        own = found.assign(apart=(found["share"] - share).abs()).sort_values("apart", kind="stable")
+        own = own.drop_duplicates("row").set_index("row").reindex(table.index)
+        table[title] = own["mean"]
+        ends = zip(own["low"], own["high"], strict=True)
+        table[f"{title} interval"] = [f"{low:+.2f} to {high:+.2f}" for low, high in ends]
+    return table
+
+
+def _with_causes(results: Results) -> dict[str, Measures]:
+    measures = CAUSES.values()
+    return {row: own for row, own in results.measures().items() if own.keys() & set(measures)}
 
 
 def error_types(results: Results) -> pd.DataFrame:

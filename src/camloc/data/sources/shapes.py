@@ -16,14 +16,21 @@ table (the labelled one first) and parts from 1 in the order of its class's decl
 the tight box of an object's visible pixels, so mask and box agree exactly.
 
 Image `i` of a split depends on the seed, the split and `i` alone.
+
+What causes a label is known here, so it can be taken away: of the first images of the evaluated
+splits, each part of the labelled object may be `removed`, `recoloured` (the opposite hue) and
+`moved` (to the opposite side of the object's middle), and all else stays as it is (see
+`camloc.data.alterations`).
 """
 
 import colorsys
+import dataclasses
 import multiprocessing
 import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +42,7 @@ import pandas as pd
 from camloc.core.errors import UserError
 from camloc.core.files import replacing
 from camloc.core.progress import progress
+from camloc.data import alterations
 from camloc.data.manifest import BOX_COLUMNS, IMAGE_COLUMNS, SPLITS, Manifest
 
 
@@ -72,6 +80,23 @@ class Layout:
     height: int
     wnids: tuple[str, ...]
     boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Paint:
+    """How an object is laid over a picture: its shadow's shift (2, 3) and depth, and the colours
+    (h, w, 3) of its parts, front to back."""
+
+    shift: np.ndarray
+    depth: float
+    colours: tuple[np.ndarray, ...]
+
+    def over(self, picture: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+        """The picture with the object, whose parts cover it so (parts, h, w)."""
+        picture = picture * _light_beside(coverage, self.shift, self.depth)
+        for colour, cover in reversed([*zip(self.colours, coverage, strict=True)]):
+            picture += cover[..., None] * (colour - picture)
+        return picture
 
 
 @dataclass(frozen=True)
@@ -217,6 +242,7 @@ SECOND_VISIBLE = 0.5  # the least of it that must be seen
 POSES = 6  # poses drawn, of which the one nearest the box's proportions is taken
 CALM = 0.6  # how far a background's two colours lie apart
 FINE = 3  # subpixels a side when edges are drawn
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
 
 
 def sample_layout(rng: np.random.Generator, wnid: str) -> Layout:
@@ -337,12 +363,15 @@ def _coverage(
     return cv2.resize(fine, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def render(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+def render(
+    rng: np.random.Generator, layout: Layout, altered: bool = False
+) -> tuple[np.ndarray, np.ndarray, dict[tuple[int, str], np.ndarray]]:
     """Draw a layout.
 
     Returns:
         The picture (h, w, 3) and its mask (h, w), both uint8. A second object too much hidden to
-        count is left out.
+        count is left out. By visible part of the labelled object, from 1, and what was done to it,
+        the altered pictures, where they are asked for.
     """
     size = (layout.width, layout.height)
     drawings = [
@@ -354,10 +383,36 @@ def render(rng: np.random.Generator, layout: Layout) -> tuple[np.ndarray, np.nda
     if len(drawings) == 2 and not _second_counts(drawings[1], mask):
         drawings, order = drawings[:1], [0]
         mask = _mask(drawings, order)
-    picture = _background(rng, *size)
+    parts = np.unique(mask[object_mask(mask, 1)] % 16).tolist() if altered else []
+    changes = [(part, change) for part in parts for change in alterations.CHANGES]
+    pictures = dict.fromkeys([None, *changes], _background(rng, *size))
     for i in order:
-        picture = _paint(rng, picture, drawings[i])
-    return _light(rng, picture), mask
+        paint = _paint(rng, pictures[None], drawings[i])
+        for change, picture in pictures.items():
+            own, coverage = paint, drawings[i].coverage
+            if change and i == 0:
+                own, coverage = _altered(paint, coverage, *change)
+            pictures[change] = own.over(picture, coverage)
+    lit = {change: _light(deepcopy(rng), each) for change, each in pictures.items()}
+    return lit.pop(None), mask, lit
+
+
+def _altered(
+    paint: Paint, coverage: np.ndarray, part: int, change: str
+) -> tuple[Paint, np.ndarray]:
+    """The paint and the coverage of an object of which a part, from 1, is altered."""
+    i, coverage, colours = part - 1, coverage.copy(), list(paint.colours)
+    if change == "recoloured":
+        highest, lowest = (edge(colours[i], axis=2, keepdims=True) for edge in (np.max, np.min))
+        colours[i] = highest + lowest - colours[i]
+    elif change == "removed":
+        coverage[i] = 0
+    else:
+        boxes = [np.array(_tight_box(cover > 0)) for cover in (coverage.max(axis=0), coverage[i])]
+        (middle, own), (width, height) = (box[:2] + box[2:] for box in boxes), coverage.shape[:0:-1]
+        shift = np.column_stack([np.eye(2), middle - own]).astype(np.float32)
+        coverage[i] = cv2.warpAffine(coverage[i], shift, (width, height))
+    return dataclasses.replace(paint, colours=tuple(colours)), coverage
 
 
 def _mask(drawings: list[Drawing], order: list[int]) -> np.ndarray:
@@ -463,20 +518,19 @@ def _clutter(rng: np.random.Generator, canvas: np.ndarray) -> None:
         cv2.fillPoly(canvas, [np.rint(blob).astype(np.int32)], colour, cv2.LINE_AA)
 
 
-def _paint(rng: np.random.Generator, picture: np.ndarray, drawing: Drawing) -> np.ndarray:
-    """Lay an object, with its shadow, over a picture."""
+def _paint(rng: np.random.Generator, picture: np.ndarray, drawing: Drawing) -> Paint:
+    """How an object, with its shadow, is laid over a picture, from which it stands out."""
     height, width = picture.shape[:2]
-    picture = picture * _shadow(rng, drawing.coverage.max(axis=0))[..., None]
-    behind = picture.mean(axis=(0, 1))
+    shift, depth = np.column_stack([np.eye(2), rng.uniform(-8, 8, 2)]), rng.uniform(0, 0.5)
+    behind = (picture * _light_beside(drawing.coverage, shift, depth)).mean(axis=(0, 1))
     x, y = _grid(width, height)
     u, v = (row[0] * x + row[1] * y + row[2] for row in drawing.to_object.astype(np.float32))
     shade = 0.8 + 0.35 * _waves(rng, _turned(rng, u, v)[0], 0.15)
-    for part, coverage in reversed(list(zip(drawing.parts, drawing.coverage, strict=True))):
-        colour = (
-            _colour_apart(rng, behind, part.hue) * (shade * _texture(rng, part, u, v))[..., None]
-        )
-        picture += coverage[..., None] * (colour - picture)
-    return picture
+    colours = [
+        _colour_apart(rng, behind, part.hue) * (shade * _texture(rng, part, u, v))[..., None]
+        for part in reversed(drawing.parts)
+    ]
+    return Paint(shift, depth, tuple(reversed(colours)))
 
 
 def _texture(rng: np.random.Generator, part: Part, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -496,11 +550,11 @@ def _texture(rng: np.random.Generator, part: Part, u: np.ndarray, v: np.ndarray)
     return 1 - rng.uniform(0.3, 0.7) * pattern
 
 
-def _shadow(rng: np.random.Generator, coverage: np.ndarray) -> np.ndarray:
-    """The light (h, w) that a soft shadow of the object leaves, up to all of it."""
-    shift = np.column_stack([np.eye(2), rng.uniform(-8, 8, 2)])
-    moved = cv2.warpAffine(coverage, shift, coverage.shape[::-1])
-    return 1 - rng.uniform(0, 0.5) * cv2.GaussianBlur(moved, (0, 0), 3)
+def _light_beside(coverage: np.ndarray, shift: np.ndarray, depth: float) -> np.ndarray:
+    """The light (h, w, 1) that a soft shadow of the object leaves, up to all of it."""
+    whole = coverage.max(axis=0)
+    moved = cv2.warpAffine(whole, shift, whole.shape[::-1])
+    return (1 - depth * cv2.GaussianBlur(moved, (0, 0), 3))[..., None]
 
 
 def _light(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
@@ -512,8 +566,11 @@ def _light(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def generate(folder: Path, *, train: int, val: int, test: int, seed: int) -> Manifest:
-    """Write the images and masks of the three splits (counts of images) and describe them.
+def generate(
+    folder: Path, *, train: int, val: int, test: int, seed: int, altered: int = 0
+) -> Manifest:
+    """Write the images and masks of the three splits (counts of images) and describe them; of the
+    first `altered` of val and of test also those that `render` alters.
 
     Raises:
         UserError: fewer training images than classes.
@@ -522,17 +579,23 @@ def generate(folder: Path, *, train: int, val: int, test: int, seed: int) -> Man
     if train < len(CLASSES):
         raise UserError(f"shapes: train is {train}; give at least {len(CLASSES)}, one per class")
     with replacing(folder) as new:
-        for kind in ("images", "masks"):
+        for kind in ("images", "masks", *([alterations.FOLDER] if altered else [])):
             for split in SPLITS:
                 (new / kind / split).mkdir(parents=True)
-        wanted = [(split, i) for split in SPLITS for i in range(counts[split])]
+        wanted = [
+            (split, i, split != "train" and i < altered)
+            for split in SPLITS
+            for i in range(counts[split])
+        ]
         rows = _write_all(partial(_write_image, new, seed), wanted)
+        if altered:
+            alterations.save(new, [row for *_, changed in rows for row in changed])
     return Manifest(
         source="shapes",
         root=folder,
         classes={wnid: shape.name for wnid, shape in CLASSES.items()},
-        images=pd.DataFrame([image for image, _ in rows], columns=IMAGE_COLUMNS),
-        boxes=pd.DataFrame([box for _, boxes in rows for box in boxes], columns=BOX_COLUMNS),
+        images=pd.DataFrame([image for image, *_ in rows], columns=IMAGE_COLUMNS),
+        boxes=pd.DataFrame([box for _, boxes, _ in rows for box in boxes], columns=BOX_COLUMNS),
     )
 
 
@@ -556,27 +619,38 @@ def label_of(seed: int, split: str, i: int) -> str:
     return list(CLASSES)[order[place]]
 
 
-def sample_image(seed: int, split: str, i: int) -> tuple[Layout, np.ndarray, np.ndarray]:
-    """The layout, picture (h, w, 3) and mask (h, w) of image `i` of a split."""
+def sample_image(
+    seed: int, split: str, i: int, altered: bool = False
+) -> tuple[Layout, np.ndarray, np.ndarray, dict[tuple[int, str], np.ndarray]]:
+    """The layout of image `i` of a split, and what `render` gives of it."""
     rng = np.random.default_rng([seed, SPLITS.index(split), i])
     layout = sample_layout(rng, label_of(seed, split, i))
-    return layout, *render(rng, layout)
+    return layout, *render(rng, layout, altered)
 
 
-def _write_image(root: Path, seed: int, wanted: tuple[str, int]) -> tuple[tuple, list[tuple]]:
-    """Write an image and its mask; returns its rows of the images and boxes tables."""
-    split, i = wanted
-    layout, picture, mask = sample_image(seed, split, i)
+def _write_image(
+    root: Path, seed: int, wanted: tuple[str, int, bool]
+) -> tuple[tuple, list[tuple], list[tuple]]:
+    """Write an image and its mask, and what is altered of it; returns its rows of the tables of
+    images, boxes and alterations."""
+    split, i, altered = wanted
+    layout, picture, mask, changed = sample_image(seed, split, i, altered)
     image = f"{split}_{i:05d}"
     path, mask_path = f"images/{split}/{image}.jpg", f"masks/{split}/{image}.png"
-    _write(root / path, picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    _write(root / path, picture[..., ::-1], JPEG)
     _write(root / mask_path, mask, [])
+    rows = []
+    for (part, change), picture in changed.items():
+        altered_path = f"{alterations.FOLDER}/{split}/{image}-{part}-{change}.jpg"
+        _write(root / altered_path, picture[..., ::-1], JPEG)
+        rows.append((image, part, change, altered_path))
     numbers = range(1, mask.max() // 16 + 1)
     boxes = [
         (image, layout.wnids[number - 1], *_tight_box(object_mask(mask, number)))
         for number in numbers
     ]
-    return (image, path, split, layout.wnids[0], layout.width, layout.height, mask_path), boxes
+    own = (image, path, split, layout.wnids[0], layout.width, layout.height, mask_path)
+    return own, boxes, rows
 
 
 def _write(path: Path, pixels: np.ndarray, options: list[int]) -> None:

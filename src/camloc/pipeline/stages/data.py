@@ -32,7 +32,7 @@ def _read_source(study: Study, data: Data, seed: int, draws: int) -> tuple[Manif
     """A source's manifest, and the split whose labels stay unseen until scoring."""
     if data.source == "shapes":
         counts = {"train": draws * data.train, "val": data.val, "test": data.test}
-        return shapes.generate(study.pictures, **counts, seed=seed), "test"
+        return shapes.generate(study.pictures, **counts, seed=seed, altered=data.altered), "test"
     study.pictures.mkdir(parents=True, exist_ok=True)
     if data.source == "ilsvrc":
         return ilsvrc.read(_unpacked(data), data.train), None

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,16 @@ from camloc.core.errors import UserError
 from camloc.core.files import replacing, write_text
 from camloc.core.paths import EVALUATED, Study
 from camloc.core.rows import IN_CELLS, OWN
-from camloc.data import copies
-from camloc.data.loading import death_of_decoders_told, evaluation_batches, ten_crop_batches
+from camloc.data import alterations, copies
+from camloc.data.loading import (
+    death_of_decoders_told,
+    evaluation_batches,
+    standardise,
+    ten_crop_batches,
+)
 from camloc.data.manifest import Manifest
-from camloc.maps import store
+from camloc.maps import sanity, store
+from camloc.maps.effects import effects_of_parts, shown
 from camloc.maps.predict import write_predictions
 from camloc.networks import files
 from camloc.networks.cells import cells_of
@@ -65,6 +72,8 @@ def work(study: Study, given: MapsParameters) -> None:
     missing = given.model_copy(update={"methods": [m for m in given.methods if m not in kept]})
     with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
         costs = _write(folder, study, missing)
+        if share.rank == 0:
+            _test(folder, study, given)
     processes.gather(None)  # all are written
     if share.rank == 0:
         written = [parts / str(rank) for rank in range(share.size)]
@@ -87,7 +96,8 @@ def work(study: Study, given: MapsParameters) -> None:
 
 def _key(study: Study, given: MapsParameters) -> str:
     """A digest of all that the maps of a method are made from, whichever others are asked for."""
-    alone = given.model_copy(update={"methods": [], "cell": None})
+    others = {"methods": [], "cell": None, "effects": False, "sanity": False}
+    alone = given.model_copy(update=others)
     return runs.key_of(work, alone, [*_goes_on_from(study, given.network), *_reads(study)])
 
 
@@ -111,17 +121,58 @@ def _earlier_costs(study: Study, given: MapsParameters) -> dict[str, dict[str, f
         return {}
 
 
+def spread(names: Sequence[str], wanted: int | str) -> set[str]:
+    """So many of the names, evenly spread; `all` are all."""
+    count = len(names) if wanted == "all" else min(wanted, len(names))
+    return {names[i * len(names) // count] for i in range(count)}
+
+
+def _loaded(study: Study, given: MapsParameters) -> tuple:
+    """The network, the same as one with CAMs or None, what its file says, the device that both are
+    on, and where the maps' cells lie (see `camloc.networks.cells`)."""
+    device = choose_device(given.machine.device)
+    network, about = files.load(study.weights(given.network))
+    cam_network = files.with_cams(network, about)  # before both move to the device
+    cells = cam_network and cells_of(cam_network.features, given.loading.size)
+    for module in filter(None, (network, cam_network)):
+        module.to(device, memory_format=torch.channels_last)
+    return network, cam_network, about, device, cells
+
+
+def _test(folder: Path, study: Study, given: MapsParameters) -> None:
+    """Write what tells how far the maps can be trusted, where that is asked for."""
+    if not (given.effects or given.sanity):
+        return
+    network, cam_network, about, device, _ = _loaded(study, given)
+    manifest, wanted = Manifest.load(study.manifest), files.preprocessing(about)
+    altered = alterations.load(manifest.root)
+    read = partial(
+        evaluation_batches,
+        loading=given.loading,
+        machine=given.machine,
+        interpolation=wanted.interpolation,
+    )
+    for split in (split for split in EVALUATED if len(manifest.split(split))):
+        if given.effects:
+            seen, pictures = shown(manifest, split, altered)
+            batches = read(seen, split, batch=given.batch)
+            found = effects_of_parts(network, pictures, batches, device, wanted)
+            store.write_effects(folder / split, found)
+        if given.sanity:
+            pictures, _ = next(iter(read(manifest, split, batch=sanity.PICTURES)))
+            x, names = standardise(pictures, device, wanted), manifest.split(split)["image"]
+            checked = sanity.sanity_check(
+                network, cam_network, x, names[: len(x)], given.methods, given.cell or 1
+            )
+            store.write_sanity(folder / split, checked)
+
+
 def _write(folder: Path, study: Study, given: MapsParameters) -> dict[str, dict[str, float]]:
     """Write this process's part; what each method cost on the split of more batches."""
     loading, share = given.loading, processes.share()
     manifest = copies.seen(study, Manifest.load(study.manifest), loading)
-    device = choose_device(given.machine.device)
-    network, about = files.load(study.weights(given.network))
+    network, cam_network, about, device, cells = _loaded(study, given)
     wanted = files.preprocessing(about)
-    cam_network = files.with_cams(network, about)  # before both move to the device
-    cells = cam_network and cells_of(cam_network.features, loading.size)
-    for module in filter(None, (network, cam_network)):
-        module.to(device, memory_format=torch.channels_last)
     write = partial(
         write_predictions,
         network=network,
@@ -140,7 +191,8 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> dict[str, dict[
     told: list[dict] = []
     asked = {"": True, store.TEN_CROP: given.ten_crop, store.BF16: given.bf16}
     for split in EVALUATED:
-        images = share.of(manifest.split(split)["image"], given.batch)
+        names = manifest.split(split)["image"]
+        images = share.of(names, given.batch)
         for kind in (kind for kind in kinds if asked[kind] and len(images)):
             batches, side, precision = kinds[kind]
             options = {
@@ -156,7 +208,7 @@ def _write(folder: Path, study: Study, given: MapsParameters) -> dict[str, dict[
                     images=images,
                     methods=[] if kind else given.methods,
                     cell=given.cell or 1,
-                    faithful=given.faithfulness and not kind,
+                    faithful=() if kind else spread(names, given.faithfulness),
                 )
                 told += [costs] if costs else []
     return max(told, key=lambda costs: costs[OWN]["batches"], default={})

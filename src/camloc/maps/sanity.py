@@ -1,0 +1,94 @@
+"""Do maps depend on what a network has learned? The cascading randomization of Adebayo et al. 2018,
+*Sanity Checks for Saliency Maps*."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from camloc.core.rows import OWN
+from camloc.maps.cam import class_activation_maps
+from camloc.maps.methods import method_maps
+from camloc.networks.surgery import CamNetwork
+
+SANITY = ["method", "layers", "of", "image", "correlation"]
+STEPS = 8  # depths to which the layers are randomized
+PICTURES = 16  # that are looked at
+
+
+def sanity_check(
+    network: nn.Module,
+    cam_network: CamNetwork | None,
+    x: Tensor,
+    images: Sequence[str],
+    methods: Sequence[str],
+    cell: int,
+) -> pd.DataFrame:
+    """The rank correlation of maps of the likeliest class with those of the same network, whose
+    layers have lost their weights from the top down to some depth.
+
+    The weights of a layer that convolves or is linear are drawn anew from a normal distribution of
+    their mean and deviation, so that no later layer sees values that it never saw.
+
+    Args:
+        network, cam_network, cell: as `method_maps` takes them.
+        x: standardised pictures (B, 3, H, W).
+        images: their names.
+        methods: beside CAM, which counts where the network has some.
+
+    Returns:
+        `SANITY`: by method, depth and image how many layers `of` all are random, and Spearman's
+        correlation; 0 where a map is the same everywhere.
+    """
+    seen = deepcopy(cam_network or network).eval()  # the same scores
+    cams = seen if cam_network else None
+    with torch.no_grad():
+        classes = seen(x).argmax(1, keepdim=True)
+    methods = [*([OWN] if cams else []), *methods]
+    layers = [layer for layer in seen.modules() if getattr(layer, "weight", None) is not None]
+    layers = [layer for layer in layers if layer.weight.ndim > 1][::-1]  # from the top
+    ends = sorted({round(len(layers) * (step + 1) / STEPS) for step in range(STEPS)} | {1})
+    before = {method: _maps(method, seen, cams, x, classes, cell) for method in methods}
+    rows, done = [], 0
+    for end in ends:
+        for i in range(done, end):
+            _forget(layers[i], seed=i)
+        done = end
+        for method in methods:
+            after = _maps(method, seen, cams, x, classes, cell)
+            alike = map(rank_correlation, before[method], after)
+            told = zip(images, alike, strict=True)
+            rows += [(method, end, len(layers), *each) for each in told]
+    return pd.DataFrame(rows, columns=SANITY)
+
+
+def rank_correlation(first: NDArray, second: NDArray) -> float:
+    """Spearman's correlation of two maps (h, w), 0 where one is the same everywhere."""
+    ranks = [rankdata(each, axis=None) for each in (first, second)]
+    if any(own.min() == own.max() for own in ranks):
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+@torch.no_grad()
+def _forget(layer: nn.Module, seed: int) -> None:
+    drawn = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(seed))
+    mean, deviation = layer.weight.mean(), layer.weight.std()
+    layer.weight.copy_(mean + deviation * drawn.to(layer.weight))
+
+
+def _maps(
+    method: str, network: nn.Module, cams: CamNetwork | None, x: Tensor, classes: Tensor, cell: int
+) -> NDArray[np.float32]:
+    """Maps (B, h, w) of one class each."""
+    if method == OWN:
+        with torch.no_grad():
+            found = class_activation_maps(cams.features(x), cams.classifier.weight, classes)
+    else:
+        found = method_maps(method, network, cams, x, classes, cell)
+    return found[:, 0].float().cpu().numpy()
