@@ -161,6 +161,14 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
             "cams.faithfulness: googlenet-control has no maps; name methods for it in cams.methods",
         ),
         (
+            {"cams__effects": ["googlenet-gap"], "data__altered": 0},
+            "cams.effects: the data has no altered pictures; shapes has with data.altered",
+        ),
+        (
+            {"cams__sanity": ["googlenet-gapp"]},
+            "cams.sanity: no network named 'googlenet-gapp'; did you mean googlenet-gap",
+        ),
+        (
             {"cams__methods": {"googlenett": ["grad-cam"]}},
             "cams.methods.googlenett: no network named 'googlenett'; did you mean googlenet",
         ),

@@ -14,11 +14,12 @@ from camloc.core import params, processes
 from camloc.core.errors import Stopped, UserError
 from camloc.core.params import Boxes, Evaluate, Model
 from camloc.core.paths import Study
+from camloc.data import alterations
 from camloc.data.manifest import Manifest, save_truth
 from camloc.evaluation.choices import DEVIATIONS, IN_BF16
 from camloc.evaluation.error_types import ERROR_TYPES
 from camloc.evaluation.store import Evaluation
-from camloc.maps import methods
+from camloc.maps import methods, store
 from camloc.networks import backbones, files, published
 from camloc.pipeline.parameters import (
     DataParameters,
@@ -29,6 +30,7 @@ from camloc.pipeline.parameters import (
     TrainParameters,
 )
 from camloc.pipeline.stages import data, evaluate, maps, report, smoke, surgery, train
+from camloc.report import tables
 from camloc.report.results import collect
 from camloc.training import loop
 from clone import ROOT
@@ -291,6 +293,28 @@ def test_maps_of_a_method_are_kept_where_another_is_added_and_made_again_where_d
     assert run("backprop", "layer-cam") == {"backprop", "layer-cam"}
     assert stored() == both
     assert run() == set() and stored().keys() == {"cam"}
+
+
+def test_effects_of_parts_and_the_check_of_sanity_go_into_the_rows_of_the_report(study, tmp_path):
+    copy = Study(shutil.copytree(study.folder, tmp_path / "study"))
+    manifest = Manifest.load(copy.manifest).with_truth(copy.truth)
+    made = []
+    for image in manifest.split("test")["image"]:
+        for part in (1, 2, 3):
+            path = f"altered/{image}-{part}.jpg"
+            jpeg(manifest.root / path, (160, 120))
+            made += [(image, part, change, path) for change in alterations.CHANGES]
+    alterations.save(manifest.root, made)
+    given = MapsParameters.of(SMOKE, "googlenet-gap")
+    asked = {"methods": ["grad-cam"], "effects": True, "sanity": True}
+    maps.run(copy, given.model_copy(update=asked))
+    effects = store.read_effects(copy.predictions("googlenet-gap") / "test")
+    assert len(effects) == len(made) and effects["effect"].abs().max() > 0
+    assert store.read_effects(copy.predictions("googlenet-gap") / "val").empty
+    evaluate.run(copy, GAP)
+    found = collect(copy, {"googlenet-gap": SMOKE.models["googlenet-gap"]}, SMOKE.evaluate)
+    assert set(tables.causes(found).index) == {"googlenet-gap", "grad-cam-googlenet-gap"}
+    assert set(tables.sanity_by_depth(found).index) == {"googlenet-gap", "grad-cam-googlenet-gap"}
 
 
 def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monkeypatch):

@@ -140,3 +140,34 @@ def test_training_curves_have_a_line_of_each_split_and_run_and_are_named_once():
     drawn = [line.get_ydata().tolist() for line in error.lines]
     assert drawn == [[50.0, 25.0], [50.0, 25.0], [60.0, 40.0], [70.0, 30.0]]
     assert [text.get_text() for text in error.get_legend().get_texts()] == ["train", "val"]
+
+
+def test_agreement_has_a_marker_of_each_metric_and_change_with_its_interval():
+    index = pd.MultiIndex.from_product(
+        [["insertion", "deletion"], ["removed", "moved"]], names=["metric", "change"]
+    )
+    table = pd.DataFrame(
+        {"tau": [0.5, 0.1, -0.5, 0.0], "low": [0.2, 0, -1, -0.2], "high": [0.9, 0.3, 0, 0.1]},
+        index=index,
+    )
+    panel = charts.agreement(table).axes[0]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["insertion", "deletion"]
+    removed, moved = panel.containers
+    assert removed.lines[0].get_xdata().tolist() == [0.5, -0.5]
+    assert moved.lines[0].get_xdata().tolist() == [0.1, 0.0]
+
+
+def test_sanity_has_a_line_of_each_row_over_the_layers():
+    table = pd.DataFrame(
+        {
+            "row": ["a", "a", "b", "b"],
+            "share": [0.5, 1.0] * 2,
+            "mean": [0.9, 0.1, 1.0, 1.0],
+            "low": [0.8, 0.0, 1.0, 1.0],
+            "high": [1.0, 0.2, 1.0, 1.0],
+        }
+    )
+    panel = charts.sanity(table).axes[0]
+    lines = {line.get_label(): line for line in panel.lines}
+    assert lines["a"].get_xdata().tolist() == [50, 100]
+    assert lines["b"].get_ydata().tolist() == [1, 1]

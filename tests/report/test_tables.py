@@ -244,3 +244,57 @@ def test_rows_of_a_study_that_has_none_of_the_papers_come_first():
     assert tables.table_1(results({"mine": errors})).index[0] == "mine"
     both = tables.table_1(results({"mine": errors, "googlenet": errors})).index
     assert both[-1] == "mine" and both[0] == next(iter(paper.TABLE_1))
+
+
+def under_test():
+    """Three rows, of which the ranking by deletion is that by true causes, and by insertion the
+    opposite; the images differ alike."""
+    noise = [0.0, 0.01, 0.02, 0.03]
+    rows = {"good": 0.9, "fair": 0.7, "poor": 0.5}
+    return results(
+        {
+            name: {
+                "causes_removed": [share + more for more in noise],
+                "deletion": [1 - share + more for more in noise],
+                "insertion": [1 - share + more for more in noise],
+            }
+            for name, share in rows.items()
+        }
+        | {"other": {"deletion": [0.0] * 4}}
+    )
+
+
+def test_causes_are_of_the_rows_whose_parts_were_altered():
+    table = tables.causes(under_test())
+    assert table.index.tolist() == ["good", "fair", "poor"]
+    assert table["removed"].tolist() == pytest.approx([91.5, 71.5, 51.5])
+    assert table["moved"].isna().all()
+
+
+def test_agreement_is_of_each_metric_whichever_way_it_is_better():
+    study = under_test()
+    found = tables.agreement(study)
+    assert found.index.tolist() == [("insertion", "removed"), ("deletion", "removed")]
+    assert found["tau"].tolist() == [-1, 1]
+    told = tables.agreement_by_change(study)
+    assert told.loc["deletion"].tolist() == [1, "+1.00 to +1.00"]
+    assert tables.agreement(results({"net": {"deletion": [0, 1]}})).empty
+
+
+def test_sanity_is_the_mean_over_images_by_the_share_of_the_layers():
+    rows = [
+        ("net", layers, 8, image, correlation + shift)
+        for layers, correlation in ((1, 0.9), (2, 0.7), (4, 0.5), (8, 0.1))
+        for image, shift in (("a", -0.1), ("b", 0.1))
+    ]
+    columns = ["row", "layers", "of", "image", "correlation"]
+    study = results({}, sanity=pd.DataFrame(rows, columns=columns))
+    found = tables.sanity(study)
+    assert found["share"].tolist() == [1 / 8, 1 / 4, 1 / 2, 1]
+    assert found["mean"].tolist() == pytest.approx([0.9, 0.7, 0.5, 0.1])
+    assert (found["low"] < found["mean"]).all()
+    told = tables.sanity_by_depth(study)
+    assert told.loc["net", ["top layer", "a quarter", "half", "all"]].tolist() == pytest.approx(
+        [0.9, 0.7, 0.5, 0.1]
+    )
+    assert tables.sanity_by_depth(results({})).empty

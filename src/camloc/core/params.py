@@ -91,7 +91,7 @@ class Shapes(Section):
     train: Images
     val: Images
     test: Images
-    altered: Images = 0
+    altered: Annotated[int, Field(ge=0, le=10**8)] = 0
     seeds: bool = False
 
 

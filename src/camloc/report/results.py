@@ -228,9 +228,7 @@ def collect(study: Study, networks: Networks, evaluate: Evaluate, seeds: int = 1
             for folder in [study.of_run(run).predictions(name) / split]
             for method in store.methods_of(folder)
         },
-        sanity=_sanity(
-            {name: study.of_run(min(runs)) for name, runs in own.items() if runs}, split
-        ),
+        sanity=_sanity(study, {name: min(runs) for name, runs in own.items() if runs}, split),
     )
 
 

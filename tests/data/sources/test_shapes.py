@@ -3,11 +3,13 @@
 import sys
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from camloc.core.errors import UserError
+from camloc.data import alterations
 from camloc.data.pictures import examine
 from camloc.data.sources import shapes
 
@@ -180,3 +182,61 @@ def test_fewer_training_images_than_classes_are_refused(tmp_path):
     with pytest.raises(UserError, match="train is 11; give at least 12, one per class"):
         shapes.generate(tmp_path / "shapes", train=11, val=1, test=1, seed=0)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def altered(tmp_path_factory):
+    """Images whose parts are altered, too, and the table of these."""
+    folder = tmp_path_factory.mktemp("data") / "altered"
+    manifest = shapes.generate(folder, train=12, val=2, test=8, seed=3, altered=6)
+    return manifest, alterations.load(manifest.root)
+
+
+def test_every_visible_part_of_the_first_images_is_altered_in_each_way(altered):
+    manifest, table = altered
+    assert set(table["image"]) == {f"test_0000{i}" for i in range(6)} | {"val_00000", "val_00001"}
+    for image, own in table.groupby("image"):
+        mask = np.array(Image.open(manifest.root / f"masks/{image[:-6]}/{image}.png"))
+        parts = (np.unique(mask[mask // 16 == 1]) % 16).tolist()
+        made = [*zip(own["part"], own["change"], strict=True)]
+        assert made == [(part, change) for part in parts for change in alterations.CHANGES]
+        assert all((manifest.root / path).is_file() for path in own["path"])
+
+
+def test_images_are_the_same_whether_they_are_altered_or_not(altered, manifest):
+    expected = files(manifest)
+    assert all(content == expected[path] for path, content in files(altered[0]).items())
+    assert alterations.load(manifest.root).empty
+
+
+def test_altered_part_changes_its_own_pixels_and_leaves_what_is_far_from_it():
+    """A recoloured part changes its own pixels alone, but for the blur of the light; a removed one
+    also its shadow, which reaches some 8 pixels and a blur of 3 far."""
+    for i in range(4):
+        _, picture, mask, made = shapes.sample_image(3, "test", i, altered=True)
+        for (part, change), other in made.items():
+            apart = np.abs(picture.astype(int) - other).max(axis=2) > 12
+            own = (mask == 16 + part).astype(np.uint8)
+            reach = {"recoloured": 5, "removed": 41, "moved": 0}[change]
+            if reach:
+                near = cv2.dilate(own, np.ones((reach, reach)))
+                assert not apart[near == 0].any()
+            if change != "moved" and own.sum() > 20:
+                assert apart[own == 1].mean() > 0.1
+
+
+def test_moved_part_stands_on_the_other_side_of_the_objects_middle():
+    coverage = np.zeros((2, 20, 30), np.float32)
+    coverage[0, 2:6, 4:8], coverage[1, 2:12, 4:24] = 1, 1  # the whole spans x 4 to 23, y 2 to 11
+    paint = shapes.Paint(np.eye(2, 3), 0.0, (np.zeros((20, 30, 3)), np.zeros((20, 30, 3))))
+    _, moved = shapes._altered(paint, coverage, 1, "moved")
+    assert np.array_equal(np.argwhere(moved[0] > 0.5).min(0), [8, 20])
+    assert np.array_equal(np.argwhere(moved[0] > 0.5).max(0), [11, 23])
+    assert np.array_equal(moved[1], coverage[1])
+
+
+def test_recoloured_part_has_the_opposite_hue():
+    red = np.tile(np.float32([200, 40, 60]), (2, 2, 1))
+    paint = shapes.Paint(np.eye(2, 3), 0.0, (red,))
+    changed, _ = shapes._altered(paint, np.ones((1, 2, 2), np.float32), 1, "recoloured")
+    assert changed.colours[0][0, 0].tolist() == [40, 200, 180]
