@@ -153,8 +153,8 @@ def _test(folder: Path, study: Study, given: MapsParameters) -> None:
         interpolation=wanted.interpolation,
     )
     for split in (split for split in EVALUATED if len(manifest.split(split))):
-        if given.effects:
-            seen, pictures = shown(manifest, split, altered)
+        seen, pictures = shown(manifest, split, altered)
+        if given.effects and len(pictures):
             batches = read(seen, split, batch=given.batch)
             found = effects_of_parts(network, pictures, batches, device, wanted)
             store.write_effects(folder / split, found)
