@@ -72,6 +72,8 @@ def tried(name: str) -> Found:
                 return Found(name, cause="no node gives maps or tokens of several places")
             seen = surgery.build(name, node, [], num_classes=CLASSES, weights=network)
         return Found(name, kind, node, *_compared(network if kind == "own" else seen, seen))
+    except UserError as error:
+        return Found(name, cause=str(error))
     except Exception as error:  # each is a cause
         return Found(name, cause=f"{type(error).__name__}: {reason(error)}"[:160])
     finally:

@@ -88,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("study", help="a name in params/, such as tiny-imagenet")
     use.add_argument("--folder", help="where its images are, for studies of a given folder")
     use.set_defaults(command=_use)
+    _add_own_files(commands)
+    return parser
+
+
+def _add_own_files(commands: argparse._SubParsersAction) -> None:
+    """The commands for results and pictures that people bring."""
     score = commands.add_parser("score", help="errors of predictions that you bring")
     score.add_argument("--truth", type=Path, required=True, help="CSV, see docs/scoring.md")
     score.add_argument("--predictions", type=Path, required=True, help="CSV or devkit's text")
@@ -109,11 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="none: some examples")
     look.add_argument("--network", help="one with published weights that ends in global pooling")
     look.add_argument("--classes", nargs="+", help="names, wnids or numbers, not the likeliest 5")
+    look.add_argument("--method", help="another map method than cam: grad-cam, layer-cam@blocks.4")
     look.add_argument("--size", type=_side, help="side of what the network sees, in pixels: 320")
     look.add_argument("--threshold", type=_share, help="share of a map's maximum: 0.2")
     look.add_argument("--out", type=Path, default=Path("reports/look"), help="folder of results")
     look.set_defaults(command=_look)
-    return parser
 
 
 def _side(text: str) -> int:
@@ -135,7 +141,7 @@ def _share(text: str) -> float:
 def _look(options: argparse.Namespace) -> None:
     from camloc.report.look import look
 
-    names = ("network", "classes", "size", "threshold")
+    names = ("network", "classes", "size", "threshold", "method")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     look(options.photos, options.out, **given)
 

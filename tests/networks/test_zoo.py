@@ -3,6 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+from torch import nn
+
+from camloc.core.errors import UserError
+from camloc.networks import zoo
+
 CODE = """
 import sys
 from camloc.maps import predict
@@ -20,3 +26,12 @@ print(torch._dynamo.utils.is_compile_supported.__module__)
 def test_networks_are_cut_without_the_compiler_which_is_there_when_it_is_wanted():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "torch._dynamo.utils"]
+
+
+def test_network_whose_code_cannot_be_followed_is_refused_with_the_reason():
+    class Decides(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(UserError, match=r"Decides cannot be cut into nodes, .*control flow"):
+        zoo.node_names(Decides())

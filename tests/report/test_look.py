@@ -145,3 +145,30 @@ def test_higher_threshold_gives_a_smaller_box(tmp_path):
         xmin, ymin, xmax, ymax = told["classes"][0]["box"]
         sides.append((xmax - xmin, ymax - ymin))
     assert np.all(np.array(sides[1]) < sides[0])
+
+
+def test_another_method_lights_by_its_own_maps_and_is_told(tmp_path):
+    for method in ("cam", "layer-cam@blocks.4"):
+        options = ["--method", method, "--out", str(tmp_path / method)]
+        assert main(["look", str(CHELSEA), *options]) == 0
+    cam, other = (
+        json.loads((tmp_path / method / "chelsea.json").read_text())
+        for method in ("cam", "layer-cam@blocks.4")
+    )
+    assert (cam["method"], other["method"]) == ("cam", "layer-cam@blocks.4")
+    names = [[one["name"] for one in told["classes"]] for told in (cam, other)]
+    assert names[0] == names[1]
+    assert cam["classes"][0]["box"] != other["classes"][0]["box"]
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("grad-camm", "no method named 'grad-camm'; did you mean grad-cam"),
+        ("layer-cam@blocks.44", "there is no layer 'blocks.44'"),
+    ],
+)
+def test_unknown_method_or_layer_is_refused(tmp_path, capsys, method, message):
+    options = ["--method", method, "--out", str(tmp_path)]
+    assert main(["look", str(CHELSEA), *options]) == 2
+    assert message in capsys.readouterr().err

@@ -12,6 +12,8 @@ from types import ModuleType
 
 from torch import nn  # so that torch is whole before its compiler is hidden
 
+from camloc.core.errors import UserError, reason
+
 
 @contextmanager
 def _compiler_hidden() -> Iterator[None]:
@@ -44,8 +46,18 @@ def timm_models() -> ModuleType:
 
 
 def node_names(network: nn.Module) -> list[str]:
-    """Names of a network's nodes in evaluation, in the order of computation."""
-    return _extraction(network).get_graph_node_names(network)[1]
+    """Names of a network's nodes in evaluation, in the order of computation.
+
+    Raises:
+        UserError: the network's code cannot be traced.
+    """
+    try:
+        return _extraction(network).get_graph_node_names(network)[1]
+    except Exception as error:  # whatever its code meets where it is followed
+        raise UserError(
+            f"{type(network).__name__} cannot be cut into nodes, since its code cannot be traced "
+            f"({type(error).__name__}: {reason(error)}); take another network"
+        ) from None
 
 
 def extractor(network: nn.Module, nodes: dict[str, str]) -> nn.Module:

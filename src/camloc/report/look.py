@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from camloc.boxes.paper import boxes_from_maps
 from camloc.core.errors import UserError, near_matches, reason, refuse, refusing
 from camloc.core.files import replacing_file, write_text
 from camloc.core.params import Preprocessing
-from camloc.core.rows import OWN
+from camloc.core.rows import METHODS, OWN
 from camloc.data.loading import standardise, warp
 from camloc.data.pictures import read_photo
 from camloc.maps.cam import class_activation_maps
@@ -50,9 +51,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Eye:
-    """A network with published weights on ImageNet's 1,000 classes that has CAMs as it is."""
+    """A network with published weights on ImageNet's 1,000 classes that has CAMs as it is: whole,
+    with its layers by their names, and seen as one with CAMs."""
 
     name: str
+    whole: nn.Module
     network: surgery.CamNetwork
     wanted: Preprocessing
     wnids: list[str]
@@ -72,7 +75,8 @@ class Eye:
         published.check(backbone, source, width=1.0)
         whole = backbones.whole(backbone, 1000, weights=published.file(backbone, source)).eval()
         wanted, (wnids, names) = published.preprocessing(backbone, source), published.imagenet()
-        return cls(backbone, surgery.with_its_own_cams(whole).eval(), wanted, wnids, names)
+        network = surgery.with_its_own_cams(whole).eval()
+        return cls(backbone, whole, network, wanted, wnids, names)
 
     def number(self, text: str) -> int:
         """The class of a number, a wnid or a name.
@@ -115,7 +119,7 @@ class Eye:
             chosen = torch.tensor(classes or scores.topk(TOP).indices.tolist())
             maps = class_activation_maps(features, self.network.classifier.weight, chosen[None])
         if method != OWN:
-            maps = method_maps(method, self.network, self.network, x, chosen[None], CELL)
+            maps = method_maps(method, self.whole, self.network, x, chosen[None], CELL)
         low = maps[0].numpy()
         boxes = boxes_from_maps(low, np.tile([width, height], (len(low), 1)), threshold)
         return [
@@ -144,17 +148,21 @@ def look(
     classes: list[str] | None = None,
     size: int = SIZE,
     threshold: float = THRESHOLD,
+    method: str = OWN,
 ) -> None:
     """Print what a network sees in pictures, and write of each a PNG and a JSON of its name.
 
     Raises:
         UserError: a picture cannot be read (after the others are done), two have one name, a file
-            of one would be written over, or any of `Eye`.
+            of one would be written over, an unknown method, or any of `Eye`.
     """
     from camloc.report import figures  # plotting takes a second to import
 
     photos = photos or examples()
     _check_targets(photos, folder)
+    kind = method.partition("@")[0]
+    if kind not in (OWN, *METHODS):
+        raise UserError(f"no method named {kind!r}{near_matches(kind, (OWN, *METHODS))}")
     eye, failed = Eye.of(network), []
     chosen = [eye.number(text) for text in classes or []]
     for photo in photos:
@@ -163,7 +171,7 @@ def look(
         except UserError as error:
             failed.append(str(error))
             continue
-        seen = eye.look(picture, chosen, size, threshold)
+        seen = eye.look(picture, chosen, size, threshold, method)
         told = {
             "photo": str(photo),
             "height": picture.shape[0],
@@ -171,6 +179,7 @@ def look(
             "network": network,
             "size": size,
             "threshold": threshold,
+            "method": method,
             "classes": [
                 {k: v for k, v in dataclasses.asdict(one).items() if k != "map"} for one in seen
             ],
