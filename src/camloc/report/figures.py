@@ -26,6 +26,7 @@ from camloc.boxes.rule import Rule
 from camloc.core.files import replacing_file
 from camloc.core.paths import Study
 from camloc.core.rows import Row
+from camloc.data import alterations
 from camloc.data.manifest import Manifest
 from camloc.maps import store
 
@@ -281,6 +282,30 @@ def several_classes(split: Split, method: str, rule: Rule, count: int) -> Figure
             if (i := place.get((image["image"], wnid))) is not None:
                 box = predictions.loc[i, CORNERS].to_numpy(dtype=int)
                 draw_localization(panel, split.manifest, image, wnid, maps[i], box)
+    return figure
+
+
+def without_parts(split: Split, method: str, count: int) -> Figure | None:
+    """Pictures, a row each, under the map of their likeliest class, and with one part of the object
+    removed after the other, above each the fall of the class's score.
+
+    Returns:
+        None where no effects of parts were measured.
+    """
+    effects, altered = store.read_effects(split.stored()), alterations.load(split.manifest.root)
+    if effects is None:
+        return None
+    table = altered.merge(effects, on=["image", "part", "change"])
+    table = table[table["change"] == "removed"]
+    images = split.images[split.images["image"].isin(table["image"])].head(count)
+    maps = store.read_maps(split.stored(), method)
+    figure, axes = grid(len(images), 1 + int(table.groupby("image").size().max()), side=1.6)
+    for panels, (i, image) in zip(axes, images.iterrows(), strict=True):
+        draw_picture(panels[0], split.manifest.picture(image["path"]), "whole", maps[i, 0])
+        own = table[table["image"] == image["image"]]
+        for panel, one in zip(panels[1:], own.itertuples(), strict=False):
+            title = f"part {one.part}: {-one.effect:+.1f}"
+            draw_picture(panel, split.manifest.picture(one.path), title)
     return figure
 
 
