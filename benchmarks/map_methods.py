@@ -28,6 +28,7 @@ from camloc.core.params import Loading, Machine
 from camloc.core.rows import METHODS
 from camloc.data.loading import evaluation_batches
 from camloc.maps.cam import class_activation_maps
+from camloc.maps.faithfulness import faithfulness
 from camloc.maps.methods import method_maps
 from camloc.maps.predict import write_predictions
 from camloc.maps.store import Geometry
@@ -36,6 +37,7 @@ from camloc.pipeline.notebooks import KEPT_MEMORY
 from input import made_photographs, manifest_of
 
 BATCH, TOP, PICTURES = 16, 5, 96
+FAITHFULNESS = "insertion, deletion and average drop of a map"
 FORWARD, CAMS, LIBRARY = "forward", "CAM and boxes", "grad-cam's own Grad-CAM"
 # Many passes a class, or one a channel: of one picture, in one round.
 SLOW = ("score-cam", "ablation-cam", "smooth-grad", "integrated-gradients")
@@ -128,9 +130,13 @@ def main() -> None:
             if method not in SLOW
         }
         rows[name] = {"rate of the maps stage": stage_beside_forward(network)}
-        for calls, rounds in ((first, 15), (methods, 5)):
+        low = torch.rand(BATCH, 7, 7)
+        measured = {FAITHFULNESS: partial(faithfulness, network, x, {"cam": low}, classes[:, 0])}
+        for calls, rounds in ((first, 15), (methods | measured, 5)):
             taken = seconds(forward | calls, rounds)
             rows[name] |= {call: value / taken[FORWARD] for call, value in taken.items()}
+        minutes = 1000 / BATCH * taken[FAITHFULNESS] / 60
+        print(f"{name}: {FAITHFULNESS} of 1,000 pictures in {minutes:.1f} minutes")
         for method in SLOW:
             one = partial(method_maps, method, network, network, x[:1], classes[:1], 4)
             rows[name][method] = BATCH * seconds({method: one}, 1)[method] / taken[FORWARD]
