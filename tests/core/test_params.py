@@ -178,7 +178,7 @@ def test_value_of_the_wrong_type_is_named_and_shown(tmp_path, path, value, start
         ),
         (
             {"cams__methods": {"googlenet-gap": ["smooth-grad@inception3a"]}},
-            "cams.methods.googlenet-gap: smooth-grad lights pixels, so no layer belongs behind it",
+            "cams.methods.googlenet-gap: smooth-grad is of no layer, so none belongs behind it",
         ),
         (
             {"cams__methods": {"googlenet-gap": ["layer-cam@"]}},

@@ -36,14 +36,25 @@ def test_a_single_batch_counts_and_has_no_error(clock):
     assert (told["seconds"], told["batches"]) == (1.5, 1) and "error" not in told
 
 
+def test_system_that_tells_no_memory_leaves_it_out(monkeypatch):
+    def nothing(name):
+        raise OSError
+
+    monkeypatch.setattr(cost, "_bytes", nothing)
+    meter = Meter(torch.device("cpu"))
+    with meter.of("cam", 1):
+        pass
+    assert set(meter.told()["cam"]) == {"seconds", "batches"}
+
+
 @pytest.mark.skipif(platform.system() != "Linux", reason="only Linux tells a process's peak")
 def test_memory_is_what_a_method_takes_beyond_what_was_held():
     meter = Meter(torch.device("cpu"))
     held = torch.ones(2**24)  # 64 MiB that no method takes
-    for _ in range(2):
+    for more in (64, 0):  # the first batch loads what it needs
         for method, mib in (("large", 96), ("small", 8)):
             with meter.of(method, 1):
-                torch.ones(mib * 2**18)
+                torch.ones((mib + more) * 2**18)
     told = meter.told()
     assert told["large"]["mib"] == pytest.approx(96, abs=4)
     assert told["small"]["mib"] == pytest.approx(8, abs=4)

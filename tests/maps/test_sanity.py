@@ -6,7 +6,7 @@ import torch
 
 from camloc.maps import sanity
 from camloc.maps.sanity import rank_correlation, sanity_check
-from camloc.networks import surgery
+from camloc.networks import backbones, surgery
 
 IMAGES = ["a", "b", "c"]
 
@@ -42,6 +42,26 @@ def test_map_that_knows_nothing_of_the_network_stays_and_a_cam_does_not(checked)
     means = checked.groupby(["method", "layers"])["correlation"].mean()
     assert means["centre-gaussian"].tolist() == pytest.approx([1] * 7)
     assert abs(means["cam", 1]) < 0.9 and abs(means["cam", 7]) < 0.9
+
+
+def test_layers_of_a_network_that_needs_no_surgery_go_by_its_own_names():
+    torch.manual_seed(0)
+    whole = backbones.whole("googlenet", 4, width=0.05).eval()
+    torch.nn.init.normal_(whole.fc.weight)
+    cams, x = surgery.uncut(whole, "inception5b"), torch.randn(2, 3, 64, 64)
+    found = sanity_check(whole, cams, x, ["a", "b"], ["layer-cam@inception4e"], cell=4)
+    means = found.groupby(["method", "layers"])["correlation"].mean()
+    assert means["cam", 1] < 0.99  # the linear layer is one of both
+    assert set(found["method"]) == {"cam", "layer-cam@inception4e"}
+
+
+def test_network_of_few_layers_loses_them_one_by_one():
+    class Small(torch.nn.Sequential):
+        pass
+
+    small = Small(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 3))
+    found = sanity_check(small.eval(), None, torch.randn(1, 3, 8, 8), ["a"], ["backprop"], cell=2)
+    assert found["layers"].tolist() == [1, 2] and set(found["of"]) == {2}
 
 
 def test_randomized_layer_keeps_the_mean_and_deviation_of_its_weights():

@@ -271,6 +271,9 @@ def test_maps_of_a_method_are_kept_where_another_is_added_and_made_again_where_d
 
     monkeypatch.setattr("camloc.maps.predict.method_maps", counted)
 
+    def costs():
+        return {*json.loads(copy.costs("googlenet-gap").read_text())}
+
     def run(*names, **changes):
         asked.clear()
         given = MapsParameters.of(SMOKE, "googlenet-gap")
@@ -284,6 +287,7 @@ def test_maps_of_a_method_are_kept_where_another_is_added_and_made_again_where_d
     assert run("backprop") == {"backprop"}
     first = stored()
     assert run("backprop", "layer-cam") == {"layer-cam"}
+    assert costs() == {"cam", "backprop", "layer-cam"}
     both = stored()
     assert first.keys() < both.keys() and first.items() <= both.items()
     assert run("layer-cam", "backprop", cell=8) == {"backprop"}
@@ -292,7 +296,9 @@ def test_maps_of_a_method_are_kept_where_another_is_added_and_made_again_where_d
     damaged.write_bytes(damaged.read_bytes()[:-2] + b"12")
     assert run("backprop", "layer-cam") == {"backprop", "layer-cam"}
     assert stored() == both
+    assert run("backprop") == set() and costs() == {"cam", "backprop"}
     assert run() == set() and stored().keys() == {"cam"}
+    assert not copy.costs("googlenet-gap").exists()
 
 
 def test_effects_of_parts_and_the_check_of_sanity_go_into_the_rows_of_the_report(study, tmp_path):

@@ -166,6 +166,9 @@ def test_another_method_lights_by_its_own_maps_and_is_told(tmp_path):
     [
         ("grad-camm", "no method named 'grad-camm'; did you mean grad-cam"),
         ("layer-cam@blocks.44", "there is no layer 'blocks.44'"),
+        ("layer-cam@", "'layer-cam@' names no layer behind its @"),
+        ("cam@blocks.4", "no method named 'cam'"),
+        ("backprop@blocks.4", "backprop is of no layer, so none belongs behind it"),
     ],
 )
 def test_unknown_method_or_layer_is_refused(tmp_path, capsys, method, message):

@@ -26,7 +26,7 @@ from pydantic import (
 
 from camloc.core.errors import UserError, near_matches, reason
 from camloc.core.files import read_text
-from camloc.core.rows import BASELINES, METHODS, OF_LAYERS, is_reserved
+from camloc.core.rows import BASELINES, OF_LAYERS, is_reserved, refusal
 from camloc.core.trees import read_tree, shown
 
 NETWORK_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"  # in file names, commands and DVC's keys
@@ -576,16 +576,11 @@ def _contradictions_of_cams(params: Params) -> Iterator[str]:
             yield f"{key}: no network named {name!r}{near_matches(name, networks)}"
             continue
         for method in methods:
-            kind, at, _ = method.partition("@")
-            if kind not in METHODS:
-                yield f"{key}: no method named {kind!r}{near_matches(kind, METHODS)}"
-            elif kind not in OF_LAYERS and at:
-                yield f"{key}: {kind} lights pixels, so no layer belongs behind it"
-            elif method.endswith("@"):
-                yield f"{key}: {method!r} names no layer behind its @"
-            elif kind in OF_LAYERS and not at and not params.has_cam(name):
+            if why := refusal(method):
+                yield f"{key}: {why}"
+            elif method in OF_LAYERS and not params.has_cam(name):
                 yield (
-                    f"{key}: {kind} needs a layer, such as {kind}@features.11: {name} pools no "
+                    f"{key}: {method} needs a layer, such as {method}@features.11: {name} pools no "
                     "maps by itself"
                 )
 

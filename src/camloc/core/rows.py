@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from camloc.core.errors import near_matches
+
 OWN = "cam"  # a network's own row: its classes and, where it has some, the boxes of its CAMs
 # Methods beside CAM whose maps are of a layer, with what grad-cam's library calls them, those whose
 # maps are of pixels (see `camloc.maps.methods`), and maps that know nothing of the network.
@@ -34,6 +36,16 @@ class Row:
         if self.network is None:
             return self.method
         return self.network if self.method == OWN else f"{self.method}-{self.network}"
+
+
+def refusal(method: str) -> str | None:
+    """Why a method beside CAM, with what stands behind its `@`, cannot be meant, or None."""
+    kind, at, layer = method.partition("@")
+    if kind not in METHODS:
+        return f"no method named {kind!r}{near_matches(kind, METHODS)}"
+    if kind not in OF_LAYERS and at:
+        return f"{kind} is of no layer, so none belongs behind it"
+    return f"{method!r} names no layer behind its @" if at and not layer else None
 
 
 def is_reserved(name: str) -> bool:

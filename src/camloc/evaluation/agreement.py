@@ -36,10 +36,16 @@ def agreement(truth: NDArray, measure: NDArray) -> tuple[float, float, float]:
 
     Args:
         truth, measure: of each image and row, (N, R), without NaN; more is better in both.
+
+    Returns:
+        NaN where all rows are alike in one of both.
     """
+    tau = float(kendall(truth.mean(0), measure.mean(0)))
+    if np.isnan(tau):
+        return tau, tau, tau
     rng = np.random.default_rng(0)
     n = len(truth)
     weights = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n  # (resamples, N)
     drawn = kendall(weights @ truth, weights @ measure)
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(kendall(truth.mean(0), measure.mean(0))), float(low), float(high)
+    return tau, float(low), float(high)

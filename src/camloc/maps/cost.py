@@ -20,21 +20,23 @@ class Meter:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._seconds: dict[str, list[float]] = {}
-        self._memory: dict[str, float] = {}
+        self._memory: dict[str, list[float]] = {}
 
     @contextmanager
     def of(self, method: str, pictures: int) -> Iterator[None]:
         """Measure what a batch of pictures takes."""
         held, began = self._reset(), time.perf_counter()
         yield
+        self._wait()
         taken = time.perf_counter() - began
         self._seconds.setdefault(method, []).append(taken / pictures)
-        self._memory[method] = max(self._memory.get(method, 0.0), self._peak() - held)
+        self._memory.setdefault(method, []).append((self._peak() - held) / 2**20)
 
     def told(self) -> dict[str, dict[str, float]]:
         """Of each method the mean of the batches' `seconds` for a picture, its standard `error` of
         several, the number of `batches`, and the `mib` by which its memory rose at most, where the
-        system tells. The first of several batches does not count: it warms up."""
+        system tells. The first of several batches does not count: it loads what the method needs.
+        """
         told = {}
         for method, taken in self._seconds.items():
             counted = taken[1:] or taken
@@ -43,15 +45,20 @@ class Meter:
                 "seconds": statistics.fmean(counted),
                 "error": error,
                 "batches": len(counted),
-                "mib": self._memory[method] / 2**20,
+                "mib": max(self._memory[method][-len(counted) :]),
             }
             told[method] = {name: own for name, own in figures.items() if not math.isnan(own)}
         return told
 
+    def _wait(self) -> None:
+        """Until the device has done what it was asked for."""
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).synchronize()
+
     def _reset(self) -> float:
         """Forget the peak; the bytes that are held now."""
+        self._wait()
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
             return torch.cuda.memory_allocated(self.device)
         with suppress(OSError):  # Linux alone has it
@@ -63,7 +70,6 @@ class Meter:
 
     def _peak(self) -> float:
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
             return torch.cuda.max_memory_allocated(self.device)
         with suppress(OSError):
             return _bytes("VmHWM")

@@ -1,6 +1,7 @@
 """Do maps depend on what a network has learned? The cascading randomization of Adebayo et al. 2018,
 *Sanity Checks for Saliency Maps*."""
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -17,7 +18,7 @@ from camloc.maps.methods import method_maps
 from camloc.networks.surgery import CamNetwork
 
 SANITY = ["method", "layers", "of", "image", "correlation"]
-STEPS = 8  # depths to which the layers are randomized
+STEPS = 8  # depths to which the layers are randomized, after the top layer alone
 PICTURES = 16  # that are looked at
 
 
@@ -33,7 +34,8 @@ def sanity_check(
     layers have lost their weights from the top down to some depth.
 
     The weights of a layer that convolves or is linear are drawn anew from a normal distribution of
-    their mean and deviation, so that no later layer sees values that it never saw.
+    their mean and deviation, so that values stay about as large; biases, norms and the projections
+    of torchvision's attention stay.
 
     Args:
         network, cam_network, cell: as `method_maps` takes them.
@@ -45,14 +47,13 @@ def sanity_check(
         `SANITY`: by method, depth and image how many layers `of` all are random, and Spearman's
         correlation; 0 where a map is the same everywhere.
     """
-    seen = deepcopy(cam_network or network).eval()  # the same scores
-    cams = seen if cam_network else None
+    seen, cams = deepcopy((network, cam_network))  # which go on to share their layers
     with torch.no_grad():
         classes = seen(x).argmax(1, keepdim=True)
     methods = [*([OWN] if cams else []), *methods]
     layers = [layer for layer in seen.modules() if getattr(layer, "weight", None) is not None]
     layers = [layer for layer in layers if layer.weight.ndim > 1][::-1]  # from the top
-    ends = sorted({round(len(layers) * (step + 1) / STEPS) for step in range(STEPS)} | {1})
+    ends = sorted({1, *(math.ceil(len(layers) * step / STEPS) for step in range(1, STEPS + 1))})
     before = {method: _maps(method, seen, cams, x, classes, cell) for method in methods}
     rows, done = [], 0
     for end in ends:

@@ -32,7 +32,7 @@ from camloc.core.rows import OWN
 _TABLE = "predictions.parquet"
 _FAITHFULNESS = "faithfulness"
 _GEOMETRY = "geometry.json"
-_EFFECTS, _SANITY = "effects.parquet", "sanity.parquet"  # of a few images, by the first process
+_EFFECTS, _SANITY = "effects.parquet", "sanity.parquet"
 TEN_CROP, BF16 = "ten-crop", "bf16"  # what may be stored of a split beside its maps
 _SCHEMA = pa.schema(
     [("image", pa.string()), ("wnid", pa.string()), ("rank", pa.int32()), ("score", pa.float32())]
@@ -144,9 +144,7 @@ def _join_split(parts: Sequence[Path], folder: Path) -> None:
             whole[done : done + len(low)] = low
             done += len(low)
         whole.flush()
-    for name in (_GEOMETRY, _EFFECTS, _SANITY):
-        if (parts[0] / name).is_file():
-            shutil.copy(parts[0] / name, folder)
+    shutil.copy(parts[0] / _GEOMETRY, folder)
 
 
 def take_over(methods: Sequence[str], earlier: Path, folder: Path) -> None:

@@ -23,7 +23,7 @@ from camloc.data.loading import IMAGENET, standardise
 from camloc.data.manifest import SPLITS
 from camloc.data.sources import shapes
 from camloc.data.sources.reading import ENDINGS
-from camloc.maps import faithfulness
+from camloc.maps import faithfulness, sanity
 from camloc.maps.methods import SAMPLES, STEPS
 from camloc.networks.surgery import CamNetwork, head_of, parameter_count
 from camloc.pipeline import launch
@@ -42,6 +42,7 @@ PUBLISHED = {
 # Seconds of the published runs: what each stage takes to start a kernel and to be looked after by
 # DVC, and for each picture to draw or to list, and map to evaluate.
 START, DRAWN, LISTED, EVALUATED = 4.5, 0.005, 0.0005, 0.0025
+ALTERATIONS = 12  # pictures that are altered of one, about: three of each of its parts
 COLD, SLOW = 0.2, 0.05  # seconds of a call that needs no warming up, and of one that is no line
 SHARED = 0.8  # so many threads are as quick as their number to this power
 COMPUTE = ("train", "maps")  # what stages do with networks
@@ -219,16 +220,35 @@ def seconds_of(params: Params, stage: str, images: Images, pace: Pace | None) ->
         passes = 1 + 10 * given.ten_crop
         kept = _kept(params, images)
         passes += sum(_passes(method, kept, pace.maps) for method in given.methods)
-        share = 1 if given.faithfulness == "all" else min(1, given.faithfulness / max(seen, 1))
-        passes += faithfulness.PASSES * (1 + len(given.methods)) * share
+        more = pace.classify.of(_tested(params, given, images, pace.maps), batch)
         low = pace.bf16.of(seen, batch) if given.bf16 else 0.0
-        return START + _turns(params, params.seeds) * (passes * pace.classify.of(seen, batch) + low)
+        once = passes * pace.classify.of(seen, batch) + more + low
+        return START + _turns(params, params.seeds) * once
     if kind == "evaluate":
         return START + EVALUATED * params.seeds * seen * (1 + len(params.cams.methods_of(name)))
     if kind == "data":
         drawn = params.data.source == "shapes"
-        return START + (DRAWN if drawn else LISTED) * (images.train + seen)
+        count = images.train + seen + ALTERATIONS * sum(_altered(params, images))
+        return START + (DRAWN if drawn else LISTED) * count
     return START
+
+
+def _tested(params: Params, given: MapsParameters, images: Images, maps: int) -> int:
+    """Pictures that a network is shown to tell how far its maps can be trusted."""
+    splits = [count for count in (images.val, images.test) if count]
+    most = max(splits, default=0) if given.faithfulness == "all" else given.faithfulness
+    rows = 1 + len(given.methods)
+    shown = faithfulness.PASSES * rows * sum(min(count, most) for count in splits)
+    shown += (1 + ALTERATIONS) * sum(_altered(params, images)) * given.effects
+    of_maps = 1 + sum(_passes(method, 1, maps) for method in given.methods)
+    looks = sum(min(count, sanity.PICTURES) for count in splits)
+    return shown + (2 + sanity.STEPS) * looks * of_maps * given.sanity
+
+
+def _altered(params: Params, images: Images) -> list[int]:
+    """How many images of each evaluated split are also altered."""
+    asked = getattr(params.data, "altered", 0)
+    return [min(asked, count) for count in (images.val, images.test)]
 
 
 def _passes(method: str, classes: int, maps: int) -> int:

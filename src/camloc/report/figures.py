@@ -287,7 +287,7 @@ def several_classes(split: Split, method: str, rule: Rule, count: int) -> Figure
 
 def without_parts(split: Split, method: str, count: int) -> Figure | None:
     """Pictures, a row each, under the map of their likeliest class, and with one part of the object
-    removed after the other, above each the fall of the class's score.
+    removed after the other, above each by how much the class's score changes.
 
     Returns:
         None where no effects of parts were measured.

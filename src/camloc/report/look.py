@@ -18,7 +18,7 @@ from camloc.boxes.paper import boxes_from_maps
 from camloc.core.errors import UserError, near_matches, reason, refuse, refusing
 from camloc.core.files import replacing_file, write_text
 from camloc.core.params import Preprocessing
-from camloc.core.rows import METHODS, OWN
+from camloc.core.rows import OWN, refusal
 from camloc.data.loading import standardise, warp
 from camloc.data.pictures import read_photo
 from camloc.maps.cam import class_activation_maps
@@ -160,9 +160,8 @@ def look(
 
     photos = photos or examples()
     _check_targets(photos, folder)
-    kind = method.partition("@")[0]
-    if kind not in (OWN, *METHODS):
-        raise UserError(f"no method named {kind!r}{near_matches(kind, (OWN, *METHODS))}")
+    if method != OWN and (why := refusal(method)):
+        raise UserError(why)
     eye, failed = Eye.of(network), []
     chosen = [eye.number(text) for text in classes or []]
     for photo in photos:

@@ -27,7 +27,7 @@ from camloc.report.claims import (
     effect,
     headline,
 )
-from camloc.report.formatting import filled, interval, signed
+from camloc.report.formatting import NONE, filled, interval, signed
 from camloc.report.results import FIGURE, Measures, Results, figure_of
 
 SHORT = {
@@ -150,7 +150,7 @@ def thresholds(results: Results) -> pd.DataFrame:
 
 def causes(results: Results) -> pd.DataFrame:
     """Percent of the pairs of parts that each row's maps order as their true effects are ordered,
-    by what was done to the parts; half is chance."""
+    by what was done to the parts."""
     rows = _with_causes(results)
     table = pd.DataFrame(index=list(rows))
     for change, measure in CAUSES.items():
@@ -176,7 +176,8 @@ def agreement(results: Results) -> pd.DataFrame:
                 taus = rankings.agreement(
                     known["cause"].to_numpy(), sign * known["measure"].to_numpy()
                 )
-                found[leaderboard.COLUMNS[measure][0], change] = taus
+                if not np.isnan(taus[0]):  # the rows are not all alike
+                    found[leaderboard.COLUMNS[measure][0], change] = taus
     table = pd.DataFrame.from_dict(found, orient="index", columns=["tau", "low", "high"])
     table.index = pd.MultiIndex.from_tuples(found, names=["metric", "change"])
     return table
@@ -189,8 +190,7 @@ def agreement_by_change(results: Results) -> pd.DataFrame:
     for change in found.index.unique("change"):
         own = found.xs(change, level="change")
         table[change] = own["tau"]
-        ends = zip(own["low"], own["high"], strict=True)
-        table[f"{change} interval"] = [f"{low:+.2f} to {high:+.2f}" for low, high in ends]
+        table[f"{change} interval"] = _in_hundredths(own).reindex(table.index, fill_value=NONE)
     return table
 
 
@@ -216,9 +216,13 @@ def sanity_by_depth(results: Results) -> pd.DataFrame:
         own = found.assign(apart=(found["share"] - share).abs()).sort_values("apart", kind="stable")
         own = own.drop_duplicates("row").set_index("row").reindex(table.index)
         table[title] = own["mean"]
-        ends = zip(own["low"], own["high"], strict=True)
-        table[f"{title} interval"] = [f"{low:+.2f} to {high:+.2f}" for low, high in ends]
+        table[f"{title} interval"] = _in_hundredths(own)
     return table
+
+
+def _in_hundredths(table: pd.DataFrame) -> pd.Series:
+    ends = zip(table["low"], table["high"], strict=True)
+    return pd.Series([f"{low:+.2f} to {high:+.2f}" for low, high in ends], index=table.index)
 
 
 def _with_causes(results: Results) -> dict[str, Measures]:

@@ -19,8 +19,8 @@ Image `i` of a split depends on the seed, the split and `i` alone.
 
 What causes a label is known here, so it can be taken away: of the first images of the evaluated
 splits, each part of the labelled object may be `removed`, `recoloured` (the opposite hue) and
-`moved` (to the opposite side of the object's middle), and all else stays as it is (see
-`camloc.data.alterations`).
+`moved` (to the opposite side of the object's middle), and all else but its shadow stays as it is
+(see `camloc.data.alterations`).
 """
 
 import colorsys

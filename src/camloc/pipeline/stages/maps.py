@@ -3,6 +3,8 @@
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -72,8 +74,6 @@ def work(study: Study, given: MapsParameters) -> None:
     missing = given.model_copy(update={"methods": [m for m in given.methods if m not in kept]})
     with replacing(parts / str(share.rank)) as folder, death_of_decoders_told():
         costs = _write(folder, study, missing)
-        if share.rank == 0:
-            _test(folder, study, given)
     processes.gather(None)  # all are written
     if share.rank == 0:
         written = [parts / str(rank) for rank in range(share.size)]
@@ -87,11 +87,9 @@ def work(study: Study, given: MapsParameters) -> None:
             if given.methods:
                 made = {"key": key, "cell": given.cell, "files": runs.files_of(folder)}
                 (folder / _MADE_BY).write_text(json.dumps(made), encoding="utf-8")
+            _test(folder, study, given)
         shutil.rmtree(parts)
-        if given.methods:
-            earlier = _earlier_costs(study, given)
-            costs = {method: earlier[method] for method in kept if method in earlier} | costs
-            write_text(study.costs(given.network), json.dumps(costs, indent=1))
+        _note_costs(study.costs(given.network), costs, [OWN, *kept] if given.methods else [])
 
 
 def _key(study: Study, given: MapsParameters) -> str:
@@ -114,11 +112,16 @@ def _kept(target: Path, given: MapsParameters, key: str) -> list[str]:
         return []
 
 
-def _earlier_costs(study: Study, given: MapsParameters) -> dict[str, dict[str, float]]:
-    try:
-        return json.loads(study.costs(given.network).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # they are no result, so a copy of the study may lack them
-        return {}
+def _note_costs(path: Path, costs: dict[str, dict[str, float]], kept: Sequence[str]) -> None:
+    """Write what methods cost now, beside what those cost that an earlier run left."""
+    earlier = {}
+    with suppress(OSError, ValueError):  # they are no result, so a copy of the study may lack them
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    costs = {method: earlier[method] for method in kept if method in earlier} | costs
+    if costs:
+        write_text(path, json.dumps(costs, indent=1))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def spread(names: Sequence[str], wanted: int | str) -> set[str]:
@@ -145,7 +148,7 @@ def _test(folder: Path, study: Study, given: MapsParameters) -> None:
         return
     network, cam_network, about, device, _ = _loaded(study, given)
     manifest, wanted = Manifest.load(study.manifest), files.preprocessing(about)
-    altered = alterations.load(manifest.root)
+    altered = alterations.load(manifest.root)  # which have no small copies
     read = partial(
         evaluation_batches,
         loading=given.loading,
@@ -159,10 +162,12 @@ def _test(folder: Path, study: Study, given: MapsParameters) -> None:
             found = effects_of_parts(network, pictures, batches, device, wanted)
             store.write_effects(folder / split, found)
         if given.sanity:
-            pictures, _ = next(iter(read(manifest, split, batch=sanity.PICTURES)))
-            x, names = standardise(pictures, device, wanted), manifest.split(split)["image"]
+            chosen = spread(manifest.split(split)["image"], sanity.PICTURES)
+            few = manifest.images[manifest.images["image"].isin(chosen)]
+            pictures, _ = next(iter(read(replace(manifest, images=few), split, batch=len(few))))
+            x = standardise(pictures, device, wanted)
             checked = sanity.sanity_check(
-                network, cam_network, x, names[: len(x)], given.methods, given.cell or 1
+                network, cam_network, x, sorted(chosen), given.methods, given.cell or 1
             )
             store.write_sanity(folder / split, checked)
 
