@@ -17,11 +17,12 @@ from camloc.boxes.predictions import Split
 from camloc.boxes.rule import Rule
 from camloc.core import params
 from camloc.core.paths import EXECUTED, Study, repository_root
+from camloc.core.rows import Row
 from camloc.data.manifest import Manifest
 from camloc.maps import store
 from camloc.pipeline.parameters import DataParameters
 from camloc.pipeline.stages import data
-from camloc.report import claims, figures, tables
+from camloc.report import claims, figures, leaderboard, tables
 from camloc.report.pages import Chapter, contents, made_by, read_chapters, render
 from made import store_random_maps
 
@@ -101,6 +102,24 @@ def test_study_that_has_not_run_renders_and_says_what_is_missing(bare_study):
     assert "Nothing to explore" in explorer
     board = (bare_study / "reports" / "html" / "leaderboard.html").read_text()
     assert "Nothing to compare" in board and "GenPromp" in board
+
+
+def test_costs_in_a_notebooks_metadata_stand_on_the_leaderboard(bare_study):
+    cost = {"seconds": 0.25, "batches": 1, "mib": 3.0}
+    about = {"machine": "some", "versions": {}, "commit": "c0ffee", "threads": 2}
+    metadata = {
+        "papermill": {"parameters": {"network": "googlenet"}},
+        "camloc": about | {"methods": {"backprop": cost}},
+    }
+    target = bare_study / EXECUTED / "03_cams-googlenet.ipynb"
+    target.parent.mkdir(parents=True)
+    nbformat.write(new_notebook(cells=[code()], metadata=metadata), target)
+    row = Row("googlenet", "backprop")
+    table = pd.DataFrame([{"row": row.name, "network": "googlenet", "method": "backprop"}])
+    table.assign(**{"map side": 8}).to_csv(bare_study / "reports" / leaderboard.FILE, index=False)
+    render(SMOKE)
+    board = (bare_study / "reports" / "html" / "leaderboard.html").read_text()
+    assert leaderboard.SECONDS in board and 'data-number="0.25"' in board
 
 
 @pytest.mark.parametrize(
