@@ -76,6 +76,16 @@ def test_ablation_cam_weighs_a_channel_by_what_the_score_loses_without_it(networ
     torch.testing.assert_close(maps("ablation-cam", network, x), positive(expected))
 
 
+def test_ablation_of_averaged_maps_is_what_the_library_finds_channel_by_channel(network, x):
+    head = surgery.head_of(network).eval()
+    with torch.no_grad():
+        pooled = network.body(x)["maps"]
+    found = methods._of_layer("ablation-cam", head, head.convs, pooled, CLASSES)
+    torch.testing.assert_close(
+        maps("ablation-cam", network, x), positive(torch.from_numpy(found)), rtol=1e-3, atol=1e-4
+    )
+
+
 def test_score_cam_weighs_a_channel_by_the_score_of_the_picture_under_it(network, x, features):
     expected = []
     for picture, channels, chosen in zip(x, features, CLASSES, strict=True):

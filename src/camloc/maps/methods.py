@@ -63,6 +63,8 @@ def method_maps(
         return _of_pixels(name, network, x, classes, cell)
     if layer:
         found = _of_layer(method, network, _layer_of(network, layer), x, classes)
+    elif name == "ablation-cam" and cam_network.pool.kind == "gap":
+        found = _ablated(cam_network, x, classes)
     elif name == "score-cam":  # which masks whole pictures
         found = _of_layer(method, cam_network, cam_network.convs, x, classes)
     else:  # what comes before the head gives the same to all classes
@@ -197,6 +199,15 @@ class _Remembering(nn.Module):
             self.given.append(self.network(x))
         self.next += 1
         return self.given[self.next - 1]
+
+
+@torch.no_grad()
+def _ablated(network: CamNetwork, x: Tensor, classes: Tensor) -> NDArray[np.float32]:
+    """Ablation-CAM of maps that are averaged: without a channel, a score lacks its weight times its
+    mean, so that the network need not be shown the picture once a channel."""
+    maps = network.features(x)
+    losses = network.classifier.weight[classes] * maps.mean((2, 3))[:, None]  # (B, k, C)
+    return torch.einsum("bchw,bkc->bkhw", maps, losses).float().cpu().numpy()
 
 
 def _by_masks(
