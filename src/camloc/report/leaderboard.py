@@ -95,7 +95,8 @@ def _of_costs(costs: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     for row, cost in costs.items():
         reach = stdtrit(max(cost["batches"] - 1, 1), (1 + LEVEL) / 2) * cost.get("error", np.nan)
         mean, (low, high) = cost["seconds"], _ends(SECONDS)
-        lines[row] = {SECONDS: mean, low: mean - reach, high: mean + reach, MEMORY: cost.get("mib")}
+        lines[row] = {SECONDS: mean, low: max(mean - reach, 0.0), high: mean + reach}
+        lines[row][MEMORY] = cost.get("mib")
     return pd.DataFrame.from_dict(lines, orient="index").dropna(axis=1, how="all")
 
 
@@ -113,5 +114,9 @@ def _cell(figure: float, low: float, high: float, exact: bool) -> tuple[float | 
     """A figure to a tenth of a percent, or to three digits, with its interval if it has one."""
     if pd.isna(figure):
         return None, NONE, ""
-    ends = [f"{end:.1f}" if exact else f"{end:.3g}" for end in (figure, low, high)]
+    ends = [f"{end:.1f}" if exact else _three_digits(end) for end in (figure, low, high)]
     return figure, ends[0], "" if pd.isna(low) else f"({ends[1]} to {ends[2]})"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
