@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from camloc.maps.saliency import relative
+
 STEPS = 10  # shares of a picture's pixels after which the network is asked
 BLUR = (11, 5.0)  # side of the kernel in pixels and its deviation, as RISE's code has them
 PASSES = 2 * (STEPS - 1) + 1  # of a picture for each map, beside three for all of them
@@ -53,8 +55,7 @@ def faithfulness(
         ends = torch.stack([unsharp, whole]), torch.stack([whole, empty])
         curves = torch.stack([ends[0], *between, ends[1]])
         areas = torch.trapezoid(curves, dx=1 / STEPS, dim=0)
-        share = full.clamp_min(0) / full.amax((2, 3), keepdim=True).clamp_min(1e-12)
-        drop = ((whole - asked(x * share)[0]) / whole).clamp_min(0)
+        drop = ((whole - asked(x * relative(full.clamp_min(0)))[0]) / whole).clamp_min(0)
         measured[method] = torch.stack([*areas, drop], 1)
     return measured
 

@@ -214,9 +214,7 @@ def by_threshold(curves: Mapping[str, pd.DataFrame], chosen: float) -> Figure:
     """
     figure, panel = _subplots(8, 4.5)
     for i, (row, curve) in enumerate(curves.items()):
-        at, look = 100 * curve["threshold"], _look(i, len(curves), row)
-        panel.plot(at, curve[GT_KNOWN], look.pop("fmt") + "-", markersize=4, **look)
-        panel.fill_between(at, curve["low"], curve["high"], color=look["color"], alpha=0.12, lw=0)
+        _line(panel, 100 * curve["threshold"], curve, GT_KNOWN, _look(i, len(curves), row))
     panel.axvline(100 * chosen, color=INK, linestyle="--", label=f"chosen: {100 * chosen:g} %")
     panel.set(xlabel="threshold (% of the map's maximum)", ylabel="GT-known error (%)")
     _finish(panel, len(curves), NO_MAP)
@@ -246,11 +244,8 @@ def sanity(table: pd.DataFrame) -> Figure:
     figure, panel = _subplots(8, 4.5)
     rows = table["row"].unique()
     for i, row in enumerate(rows):
-        own, look = table[table["row"] == row], _look(i, len(rows), row)
-        panel.plot(100 * own["share"], own["mean"], look.pop("fmt") + "-", markersize=4, **look)
-        panel.fill_between(
-            100 * own["share"], own["low"], own["high"], color=look["color"], alpha=0.12, lw=0
-        )
+        own = table[table["row"] == row]
+        _line(panel, 100 * own["share"], own, "mean", _look(i, len(rows), row))
     panel.axhline(0, color=INK, linewidth=1)
     panel.set(xlabel="layers without their weights, from the top (%)", ylabel="rank correlation")
     _finish(panel, len(rows), "", columns=3)
@@ -304,6 +299,12 @@ def _look(i: int, rows: int, name: str | None) -> dict[str, object]:
 
         colours = seaborn.husl_palette(rows)
     return {"color": colours[i], "fmt": MARKERS[i % len(MARKERS)], "label": name}
+
+
+def _line(panel: Axes, at: pd.Series, table: pd.DataFrame, value: str, look: dict) -> None:
+    """A line of a column with the band of its interval, `low` to `high`; `look` is of `_look`."""
+    panel.plot(at, table[value], look.pop("fmt") + "-", markersize=4, **look)
+    panel.fill_between(at, table["low"], table["high"], color=look["color"], alpha=0.12, lw=0)
 
 
 def _stack(panel: Axes, table: pd.DataFrame) -> None:
