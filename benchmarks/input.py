@@ -7,7 +7,6 @@ Run with `make bench`, with `PHOTOS=folder` on photographs of your own; without,
 import argparse
 import itertools
 import multiprocessing
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,13 +19,13 @@ import torch
 from PIL import Image, ImageFilter
 
 from camloc.core.params import Loading, Machine, Training
+from camloc.core.threads import cores
 from camloc.data.loading import decode, training_batches
 from camloc.data.manifest import Manifest
 from camloc.networks import backbones
 from camloc.training.loop import Step
 from camloc.training.precision import choose_device
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 SIDE, SIZE, BATCH, SECONDS = 256, 224, 64, 8.0
 ROUNDS = 3  # of what is compared, in turns, since a machine's speed drifts
 
@@ -52,8 +51,8 @@ def manifest_of(folder: Path, rows: int) -> Manifest:
 def bare_rate(folder: Path) -> float:
     """Images a second that as many processes as cores decode, with nothing around it."""
     paths = sorted(folder.glob("*.JPEG"))
-    with ProcessPoolExecutor(CORES, multiprocessing.get_context("fork")) as pool:
-        return sum(pool.map(_decode_for_a_while, [paths] * CORES))
+    with ProcessPoolExecutor(cores(), multiprocessing.get_context("fork")) as pool:
+        return sum(pool.map(_decode_for_a_while, [paths] * cores()))
 
 
 def _decode_for_a_while(paths: list[Path]) -> float:
@@ -65,7 +64,7 @@ def _decode_for_a_while(paths: list[Path]) -> float:
             return count / elapsed
 
 
-def batches_of(folder: Path, rows: int, memory_gb: float = 0.0, workers: int = CORES):
+def batches_of(folder: Path, rows: int, memory_gb: float = 0.0, workers: int = cores()):
     loading = Loading(resize=SIDE, size=SIZE)
     machine = Machine(workers=workers, memory_gb=memory_gb)
     return training_batches(manifest_of(folder, rows), loading, BATCH, seed=1, machine=machine)
@@ -127,7 +126,7 @@ def main() -> None:
             (bare_rate(photos), rate(batches_of(photos, 100_000).steps(1))) for _ in range(ROUNDS)
         ]
         bare, loaded = np.mean(pairs, axis=0)
-        print(f"decoding to {SIDE} px on {CORES} cores: bare {bare:.0f} images/s")
+        print(f"decoding to {SIDE} px on {cores()} cores: bare {bare:.0f} images/s")
         print(f"input pipeline against bare decoding: {loaded / bare:.2f}")
         for backbone in ("alexnet", "googlenet"):
             rounds = [training_rates(photos, backbone, device) for _ in range(ROUNDS)]

@@ -1,7 +1,6 @@
 """From a map to a box, by the rule in the paper's text."""
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camloc.core.errors import UserError
+from camloc.core.threads import cores
 
 MOST_PIXELS = 178_956_970  # of an image or a map: what Pillow opens, 0.7 GB in single precision
-_CHUNK = 64  # maps that a thread takes at a time
+_CHUNK = 8  # maps that a thread takes at a time
+_FEW_CELLS = 1024  # of a map, which so has few components, however large its image
 _FLOAT32 = np.finfo(np.float32)
 
 
@@ -73,7 +74,7 @@ def boxes_over_thresholds(
     else:
         # OpenCV lets other threads run; of large images few are held at once.
         at_once = MOST_PIXELS // int(sizes.prod(axis=1).max())
-        with ThreadPoolExecutor(min(at_once, 32, (os.cpu_count() or 1) + 4)) as pool:
+        with ThreadPoolExecutor(min(at_once, cores())) as pool:
             list(pool.map(fill, range(0, len(maps), _CHUNK)))
     return boxes
 
@@ -135,14 +136,26 @@ def upsample(low: NDArray, width: int, height: int) -> NDArray[np.float32]:
 def _boxes(low: NDArray, size: list[int], thresholds: Sequence[float]) -> list[tuple]:
     width, height = size
     full = upsample(low, width, height)
-    _, peak, _, (x, y) = cv2.minMaxLoc(full)
-    if peak <= 0:
+    y, x = divmod(int(full.argmax()), width)
+    if full[y, x] <= 0:
         return [(0, 0, width - 1, height - 1)] * len(thresholds)
+    largest = _box_of_largest if low.size > _FEW_CELLS else _box_of_one_or_largest
     # Threshold 1 keeps nothing but the peak.
-    return [_largest_component(full > t * full[y, x]) or (x, y, x, y) for t in thresholds]
+    return [largest(full > t * full[y, x]) or (x, y, x, y) for t in thresholds]
 
 
-def _largest_component(above: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+def _box_of_one_or_largest(above: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """`_box_of_largest`, several times as fast where there are few components: mostly there is one,
+    which its outline tells without a label for each pixel."""
+    mask = above.view(np.uint8)
+    _, levels = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if levels is None:
+        return None
+    outer = levels[0, :, 3] < 0  # the others are of holes
+    return _corners(mask) if np.count_nonzero(outer) == 1 else _box_of_largest(above)
+
+
+def _box_of_largest(above: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
     """The box around the largest 8-connected component of a mask (height, width); None for an empty
     mask."""
     count, labels = cv2.connectedComponents(above.view(np.uint8))  # 3 times as fast as with stats
@@ -152,5 +165,9 @@ def _largest_component(above: NDArray[np.bool_]) -> tuple[int, int, int, int] | 
         found = labels[above]  # in reading order, which OpenCV's numbers are not
         sizes = np.bincount(found)
         above = labels == found[(sizes == sizes.max())[found].argmax()]
-    x, y, width, height = cv2.boundingRect(above.view(np.uint8))
+    return _corners(above.view(np.uint8))
+
+
+def _corners(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    x, y, width, height = cv2.boundingRect(mask)
     return x, y, x + width - 1, y + height - 1

@@ -1,5 +1,6 @@
 """Work in threads, with a bar for people."""
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,11 @@ from camloc.core.progress import progress
 
 THREADS = 16
 BATCH = 500  # items a thread takes at once; a future for each of a million takes gigabytes
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(function: Callable, items: Sequence, unit: str) -> list:

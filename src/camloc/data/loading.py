@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
 
 from camloc.core.errors import UserError, reason
 from camloc.core.params import Loading, Machine, Preprocessing
 from camloc.core.processes import ALONE, Share
+from camloc.core.threads import cores
 from camloc.data.manifest import Manifest
 from camloc.data.pictures import read_picture
 from camloc.data.ten_crop import places
@@ -81,6 +82,14 @@ class Pictures(Dataset):
             picture = view.of(picture)
         return self.transform(picture) if self.transform else picture, int(self.labels[i])
 
+    def __getitems__(self, keys: "Sequence[int | View]") -> list[tuple[Tensor, int] | UserError]:
+        """The items of a batch, in threads where files are to be decoded and no other process does
+        that: decoding releases the interpreter's lock."""
+        if self.kept is not None or get_worker_info() is not None:
+            return [self[key] for key in keys]
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(self.__getitem__, keys))
+
     def path(self, i: int) -> Path:
         """The file of picture `i`."""
         return self.root / os.fsdecode(self.names[i])
@@ -118,7 +127,7 @@ class Pictures(Dataset):
             if picture is not None:
                 kept[i] = picture
 
-        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
+        with ThreadPoolExecutor() as pool:
             list(pool.map(fill, range(len(self))))
         self.kept = kept
 
@@ -393,9 +402,9 @@ def standardise(pictures: Tensor, device: torch.device, wanted: Preprocessing = 
     """uint8 RGB (B, 3, h, w) to float32 on the device, as a network wants its pictures."""
     mean, std = _statistics(device, tuple(wanted.mean), tuple(wanted.std), wanted.scale)
     x = pictures.to(device, non_blocking=True)
-    x = (x.flip(1) if wanted.channels == "bgr" else x).float()
+    x = x.flip(1) if wanted.channels == "bgr" else x
     # In place: on CPUs a copy for each step takes as long as a thin network does.
-    return x.sub_(mean).div_(std).to(memory_format=torch.channels_last)
+    return x.sub(mean).div_(std).to(memory_format=torch.channels_last)
 
 
 @cache

@@ -31,6 +31,7 @@ from camloc.core.params import (
     Training,
 )
 from camloc.core.rows import IN_CELLS
+from camloc.core.threads import cores
 
 # The environment of a `portable` stage: torch's own kernels, oneDNN's and MKL's, with the
 # instructions of every x86 processor since 2013. Wider ones add in another order, so that another
@@ -213,4 +214,4 @@ def threads_of(params: Params) -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdecimal() and int(said):
         return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()

@@ -12,6 +12,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from camloc.core.threads import cores
+
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "opencv-python-headless", "papermill", "dvc")
 
 
@@ -23,8 +25,7 @@ def provenance(root: Path) -> dict:
 def machine() -> str:
     """Processor, cores, memory and accelerators in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [_processor(), f"{cores} cores", f"{memory:.0f} GiB memory", platform.system()]
+    parts = [_processor(), f"{cores()} cores", f"{memory:.0f} GiB memory", platform.system()]
     return ", ".join([*parts, *_accelerators()])
 
 

@@ -20,6 +20,7 @@ from camloc.core.files import locked, remove_abandoned, write_text
 from camloc.core.params import Params
 from camloc.core.paths import Study, repository_root
 from camloc.core.signals import end_with, on_signals
+from camloc.core.threads import cores
 from camloc.pipeline import fingerprints
 from camloc.pipeline.parameters import StageParameters
 
@@ -114,8 +115,7 @@ def runs_at_once(given: StageParameters | Params, tasks: int) -> int:
     import torch  # stages without a section `machine` do not need it
 
     devices = torch.cuda.device_count() if machine.device in ("auto", "cuda") else 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(max(1, devices or cores // torch.get_num_threads()), tasks)
+    return min(max(1, devices or cores() // torch.get_num_threads()), tasks)
 
 
 def _in_processes(
