@@ -322,7 +322,7 @@ def test_effects_of_parts_and_the_check_of_sanity_go_into_the_rows_of_the_report
     evaluate.run(copy, GAP)
     found = collect(copy, {"googlenet-gap": SMOKE.models["googlenet-gap"]}, SMOKE.evaluate)
     assert set(tables.causes(found).index) == {"googlenet-gap", "grad-cam-googlenet-gap"}
-    assert set(tables.sanity_by_depth(found).index) == {"googlenet-gap", "grad-cam-googlenet-gap"}
+    assert set(tables.sanity(found)["row"]) == {"googlenet-gap", "grad-cam-googlenet-gap"}
 
 
 def test_smoke_study_forgets_files_that_another_declaration_made(tmp_path, monkeypatch):

@@ -37,6 +37,16 @@ def test_rows_have_their_network_method_and_resolution_and_figures_with_interval
     assert "MaxBoxAcc" not in table  # which none has
 
 
+def test_accuracy_tuned_on_the_split_itself_stands_where_no_other_split_is():
+    errors = {"loc_err_top1": [1, 0]}
+    rows = {"net": errors | {"max_box_acc": [1, 0]}, "alone": errors}
+    tuned = {"max_box_acc": 66.0, "max_box_acc_v2": 61.0}
+    table = leaderboard.table(results(rows, wsol={"net": tuned, "alone": tuned})).set_index("row")
+    assert table["MaxBoxAcc"]["net"] == 50 and np.isnan(table["MaxBoxAcc"]["alone"])
+    assert table["MaxBoxAcc, tuned here"].fillna(0).tolist() == [0, 66]
+    assert table["MaxBoxAccV2, tuned here"]["alone"] == 61
+
+
 def test_pxap_is_what_its_error_leaves(study):
     line = leaderboard.table(study).set_index("row").loc["net"]
     assert line[PXAP] == pytest.approx(70)

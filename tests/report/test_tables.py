@@ -276,7 +276,7 @@ def test_agreement_is_of_each_metric_whichever_way_it_is_better():
     found = tables.agreement(study)
     assert found.index.tolist() == [("insertion", "removed"), ("deletion", "removed")]
     assert found["tau"].tolist() == [-1, 1]
-    told = tables.agreement_by_change(study)
+    told = tables.agreement_by_change(found)
     assert told.loc["deletion"].tolist() == [1, "+1.00 to +1.00"]
     assert tables.agreement(results({"net": {"deletion": [0, 1]}})).empty
 
@@ -293,8 +293,8 @@ def test_sanity_is_the_mean_over_images_by_the_share_of_the_layers():
     assert found["share"].tolist() == [1 / 8, 1 / 4, 1 / 2, 1]
     assert found["mean"].tolist() == pytest.approx([0.9, 0.7, 0.5, 0.1])
     assert (found["low"] < found["mean"]).all()
-    told = tables.sanity_by_depth(study)
+    told = tables.sanity_by_depth(found)
     assert told.loc["net", ["top layer", "a quarter", "half", "all"]].tolist() == pytest.approx(
         [0.9, 0.7, 0.5, 0.1]
     )
-    assert tables.sanity_by_depth(results({})).empty
+    assert tables.sanity_by_depth(tables.sanity(results({}))).empty

@@ -89,10 +89,13 @@ class CopiesParameters(StageParameters):
 
 
 class SurgeryParameters(StageParameters):
+    """`size` is the side in pixels of the pictures that the network is for."""
+
     network: str
     seed: Seed
     seeds: int = 1
     weights: Place | None = None
+    size: int
     declaration: Surgery
 
     def of_run(self, run: int) -> Self:
@@ -103,7 +106,7 @@ class SurgeryParameters(StageParameters):
         model = params.network(network)
         fields = model.model_dump(include=set(Surgery.model_fields))
         own = {"network": network, "seed": params.seed_of(network), "weights": model.weights}
-        return own | {"declaration": fields}
+        return own | {"size": params.loading_of(network).size, "declaration": fields}
 
 
 class TrainParameters(StageParameters):

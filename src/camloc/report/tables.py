@@ -183,9 +183,8 @@ def agreement(results: Results) -> pd.DataFrame:
     return table
 
 
-def agreement_by_change(results: Results) -> pd.DataFrame:
+def agreement_by_change(found: pd.DataFrame) -> pd.DataFrame:
     """`agreement` as text to read: a row a metric, a column a change."""
-    found = agreement(results)
     table = pd.DataFrame(index=pd.Index(found.index.unique("metric"), name="metric"))
     for change in found.index.unique("change"):
         own = found.xs(change, level="change")
@@ -208,9 +207,8 @@ def sanity(results: Results) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["row", "share", "mean", "low", "high"])
 
 
-def sanity_by_depth(results: Results) -> pd.DataFrame:
+def sanity_by_depth(found: pd.DataFrame) -> pd.DataFrame:
     """`sanity` as text to read: a column the top layer, and each quarter of the layers."""
-    found = sanity(results)
     table = pd.DataFrame(index=pd.Index(found["row"].unique(), name="row"))
     for title, share in {"top layer": 0.0, "a quarter": 0.25, "half": 0.5, "all": 1.0}.items():
         own = found.assign(apart=(found["share"] - share).abs()).sort_values("apart", kind="stable")

@@ -148,7 +148,6 @@ def _test(folder: Path, study: Study, given: MapsParameters) -> None:
         return
     network, cam_network, about, device, _ = _loaded(study, given)
     manifest, wanted = Manifest.load(study.manifest), files.preprocessing(about)
-    altered = alterations.load(manifest.root)  # which have no small copies
     read = partial(
         evaluation_batches,
         loading=given.loading,
@@ -156,11 +155,13 @@ def _test(folder: Path, study: Study, given: MapsParameters) -> None:
         interpolation=wanted.interpolation,
     )
     for split in (split for split in EVALUATED if len(manifest.split(split))):
-        seen, pictures = shown(manifest, split, altered)
-        if given.effects and len(pictures):
+        if given.effects:
+            # Of the originals, too: altered pictures have no small copies.
+            seen, pictures = shown(manifest, split, alterations.load(manifest.root))
             batches = read(seen, split, batch=given.batch)
-            found = effects_of_parts(network, pictures, batches, device, wanted)
-            store.write_effects(folder / split, found)
+            if len(pictures):
+                found = effects_of_parts(network, pictures, batches, device, wanted)
+                store.write_effects(folder / split, found)
         if given.sanity:
             chosen = spread(manifest.split(split)["image"], sanity.PICTURES)
             few = manifest.images[manifest.images["image"].isin(chosen)]
