@@ -118,6 +118,14 @@ def test_network_of_others_is_taken_whole_and_stays_where_nothing_is_trained(stu
     assert all(found[key].equal(wanted[key]) for key in wanted)
 
 
+def test_surgery_is_shown_on_pictures_of_the_size_that_the_network_is_for():
+    """Of fewer pixels its maps could lack the positions that `top_k` asks for."""
+    googlenet = SMOKE.originals["googlenet"].model_copy(update={"size": 96})
+    larger = SMOKE.model_copy(update={"originals": SMOKE.originals | {"googlenet": googlenet}})
+    sizes = [SurgeryParameters.of(each, "googlenet-gap").size for each in (SMOKE, larger)]
+    assert sizes == [SMOKE.loading.size, 96]
+
+
 def test_training_goes_on_from_the_end_of_the_one_that_it_comes_after(study, tmp_path):
     shutil.copytree(study.folder, tmp_path / "study")
     own, given = Study(tmp_path / "study"), TrainParameters.of(SMOKE, "googlenet-control")
