@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small import measured, results
 
-from camloc.core.params import Model, Original
+from camloc.core.params import Control, Model, Original
 from camloc.core.rows import Row
 from camloc.evaluation.error_types import CORRECT, MISLOCALIZED, OVERSIZED, PART
 from camloc.report import claims, formatting, paper, tables
@@ -115,6 +115,20 @@ def test_differences_are_paired_by_image():
     table = tables.differences(study, [("x", "y"), ("x", "not run")])
     assert table["top-1 difference"].to_dict() == {"x − y": -25}
     assert math.isnan(table.loc["x − y", "GT-known difference"])
+
+
+def test_networks_that_the_paper_lacks_are_compared_with_the_first_of_their_backbone():
+    small, large = (Original(backbone="lite", size=size) for size in (64, 128))
+    networks = {"googlenet": Original(), "64": small, "128": large}
+    networks |= {name: Model(backbone="googlenet", cut="x") for name in (GAP, "4a", "4c")}
+    networks |= {"alone": Model(backbone="64", cut="x"), "later": Control(original="64")}
+    found = tables.pairs(results({}, networks=networks))
+    assert found == [*tables.PAIRS, ("128", "64"), ("4a", GAP), ("4c", GAP)]
+    networks |= {"mine": Model(backbone="nin", cut="x", stands_for=GAP)}
+    networks |= {"max": Model(backbone="nin", cut="x", stands_for="googlenet-gmp")}
+    assert [pair for pair in tables.pairs(results({}, networks=networks)) if "max" in pair] == [
+        ("mine", "max")  # once
+    ]
 
 
 def test_error_types_are_percent_of_the_images_of_each_row_and_size():

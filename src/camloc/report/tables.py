@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from camloc.core.params import Model
+from camloc.core.params import Control, Model
 from camloc.core.rows import Row
 from camloc.evaluation import agreement as rankings
 from camloc.evaluation.agreement import METRICS
@@ -49,6 +49,12 @@ PAIRS = [
     ("alexnet2-gap", "alexnet-gap"),
     ("googlenet-gap", "centre-box"),
 ]
+COMPARED = {
+    "cls_err_top1": "class top-1",
+    "loc_err_top1": "top-1",
+    GT_KNOWN: "GT-known",
+    "held_out_gt_known": "GT-known at the held-out threshold",
+}
 
 
 def table_1(results: Results) -> pd.DataFrame:
@@ -94,19 +100,38 @@ def by_split(results: Results) -> pd.DataFrame:
     return table.rename_axis("row, split")
 
 
-def differences(results: Results, pairs: Sequence[tuple[str, str]] = tuple(PAIRS)) -> pd.DataFrame:
-    """Paired differences of localization error between rows on the same images, in points:
-    negative where the first errs less."""
+def pairs(results: Results) -> list[tuple[str, str]]:
+    """The rows to compare: `PAIRS`, and each network that the paper lacks with the first one in
+    params.yaml that is made of the same backbone."""
+    found = [
+        (results.stand_ins.get(a, a), results.stand_ins.get(b, b))  # of the study's own
+        for a, b in PAIRS
+    ]
+    firsts: dict[tuple, str] = {}
+    for name, declared in results.networks.items():
+        if isinstance(declared, Control):
+            continue
+        first = firsts.setdefault((type(declared), declared.backbone or name), name)
+        if first != name and name not in paper.TITLES and (first, name) not in found:
+            found.append((name, first))
+    return found
+
+
+def differences(
+    results: Results, compared: Sequence[tuple[str, str]] | None = None
+) -> pd.DataFrame:
+    """Paired differences of errors between rows on the same images, in points: negative where the
+    first errs less; of `pairs` where none are given."""
     measures, lines = results.measures(), {}
-    for pair in pairs:
-        first, second = (results.stand_ins.get(row, row) for row in pair)
+    for first, second in pairs(results) if compared is None else compared:
         if {first, second} <= measures.keys():
             lines[f"{first} − {second}"] = line = {}
-            for name in ("loc_err_top1", GT_KNOWN):
-                found = effect(Comparison(((first, name), (second, name))), measures, results.rows)
-                line[f"{SHORT[name]} difference"] = found.found.mean
-                line[f"{SHORT[name]} interval"] = signed(*found.found.interval)
-                line |= {"images": found.found.images, "runs": found.found.runs}
+            both = [Comparison(((first, name), (second, name))) for name in COMPARED]
+            found = [effect(each, measures, results.rows).found for each in both]
+            for title, one in zip(COMPARED.values(), found, strict=True):
+                line[f"{title} difference"] = one.mean
+                line[f"{title} interval"] = signed(*one.interval)
+            line |= {key: max(getattr(one, key) for one in found) for key in ("images", "runs")}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("rows")
 
 
