@@ -314,6 +314,7 @@ def test_large_images_are_not_resized_all_at_once(monkeypatch):
     """Three of the largest have more pixels than one image may have."""
     workers, pool = [], paper.ThreadPoolExecutor
     monkeypatch.setattr(paper, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(paper, "cores", lambda: 8)
     monkeypatch.setattr(paper, "ThreadPoolExecutor", lambda n: workers.append(n) or pool(n))
     sizes = np.full((130, 2), 10)
     sizes[7] = 20, 17

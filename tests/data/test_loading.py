@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import struct
+import threading
 import zlib
 
 import numpy as np
@@ -372,6 +373,25 @@ def test_pictures_kept_in_memory_are_the_same(manifest):
     assert read.kept is None and kept.kept.shape == (12, 3, 10, 10)
     for i in range(12):
         assert torch.equal(read[i][0], kept[i][0]) and read[i][1] == kept[i][1]
+
+
+def test_pictures_of_a_batch_are_decoded_side_by_side_and_come_in_order(manifest, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    second = threading.Event()
+
+    def read(path):
+        found = read_picture(path)
+        if path == pictures.path(5):  # the first of the batch is done after the second
+            assert second.wait(timeout=60)
+        elif path == pictures.path(2):
+            second.set()
+        return found
+
+    pictures = Pictures(manifest.root, manifest.split("train"), manifest.wnids, 10, read=read)
+    [(batch, labels)] = Batches(pictures, [[5, 2]], workers=0)
+    assert labels.tolist() == pictures.labels[[5, 2]].tolist()
+    alone = [decode(pictures.path(i), 10) for i in (5, 2)]
+    assert torch.equal(batch, torch.stack(alone))
 
 
 def test_pictures_are_kept_only_where_they_fit(manifest):

@@ -165,7 +165,8 @@ class Machine(Section):
 
     `device` is what computes, `devices` how many of each of the `nodes` (machines) do. Of several
     training runs so many go on `at_once`: one a CUDA device, or as many as processors allow.
-    Pictures are decoded by so many `workers` (processes), and kept in memory up to `memory_gb`.
+    Pictures are decoded by so many `workers` (processes; 0 leaves it to the stage's own threads),
+    and kept in memory up to `memory_gb`.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_
 from camloc.core.errors import UserError, reason
 from camloc.core.params import Loading, Machine, Preprocessing
 from camloc.core.processes import ALONE, Share
-from camloc.core.threads import cores
 from camloc.data.manifest import Manifest
 from camloc.data.pictures import read_picture
 from camloc.data.ten_crop import places
@@ -83,11 +82,11 @@ class Pictures(Dataset):
         return self.transform(picture) if self.transform else picture, int(self.labels[i])
 
     def __getitems__(self, keys: "Sequence[int | View]") -> list[tuple[Tensor, int] | UserError]:
-        """The items of a batch, in threads where files are to be decoded and no other process does
-        that: decoding releases the interpreter's lock."""
+        """The items of a batch, whose files the stage's threads decode, unless this is a process
+        that only decodes."""
         if self.kept is not None or get_worker_info() is not None:
             return [self[key] for key in keys]
-        with ThreadPoolExecutor(cores()) as pool:
+        with _threads() as pool:
             return list(pool.map(self.__getitem__, keys))
 
     def path(self, i: int) -> Path:
@@ -127,9 +126,14 @@ class Pictures(Dataset):
             if picture is not None:
                 kept[i] = picture
 
-        with ThreadPoolExecutor() as pool:
+        with _threads() as pool:
             list(pool.map(fill, range(len(self))))
         self.kept = kept
+
+
+def _threads() -> ThreadPoolExecutor:
+    """As many as this process computes with; decoding releases the interpreter's lock."""
+    return ThreadPoolExecutor(torch.get_num_threads())
 
 
 class View(NamedTuple):
@@ -202,7 +206,7 @@ class Batches:
 
     Args:
         keys: what each batch holds.
-        workers: processes that decode; 0 decodes in this one.
+        workers: processes that decode; 0 decodes in threads of this one.
     """
 
     persistent = False  # whether the processes that decode stay until the next time
@@ -402,9 +406,9 @@ def standardise(pictures: Tensor, device: torch.device, wanted: Preprocessing = 
     """uint8 RGB (B, 3, h, w) to float32 on the device, as a network wants its pictures."""
     mean, std = _statistics(device, tuple(wanted.mean), tuple(wanted.std), wanted.scale)
     x = pictures.to(device, non_blocking=True)
-    x = x.flip(1) if wanted.channels == "bgr" else x
+    x = (x.flip(1) if wanted.channels == "bgr" else x).float()
     # In place: on CPUs a copy for each step takes as long as a thin network does.
-    return x.sub(mean).div_(std).to(memory_format=torch.channels_last)
+    return x.sub_(mean).div_(std).to(memory_format=torch.channels_last)
 
 
 @cache

@@ -51,7 +51,7 @@ PAIRS = [
 ]
 COMPARED = {
     "cls_err_top1": "class top-1",
-    "loc_err_top1": "top-1",
+    "loc_err_top1": "localization top-1",
     GT_KNOWN: "GT-known",
     "held_out_gt_known": "GT-known at the held-out threshold",
 }
@@ -102,7 +102,7 @@ def by_split(results: Results) -> pd.DataFrame:
 
 def pairs(results: Results) -> list[tuple[str, str]]:
     """The rows to compare: `PAIRS`, and each network that the paper lacks with the first one in
-    params.yaml that is made of the same backbone."""
+    params.yaml that is made of the same backbone, from which it may differ in several things."""
     found = [
         (results.stand_ins.get(a, a), results.stand_ins.get(b, b))  # of the study's own
         for a, b in PAIRS
@@ -112,7 +112,8 @@ def pairs(results: Results) -> list[tuple[str, str]]:
         if isinstance(declared, Control):
             continue
         first = firsts.setdefault((type(declared), declared.backbone or name), name)
-        if first != name and name not in paper.TITLES and (first, name) not in found:
+        listed = {(first, name), (name, first)} & set(found)
+        if first != name and name not in paper.TITLES and not listed:
             found.append((name, first))
     return found
 
@@ -126,8 +127,8 @@ def differences(
     for first, second in pairs(results) if compared is None else compared:
         if {first, second} <= measures.keys():
             lines[f"{first} − {second}"] = line = {}
-            both = [Comparison(((first, name), (second, name))) for name in COMPARED]
-            found = [effect(each, measures, results.rows).found for each in both]
+            wanted = [Comparison(((first, name), (second, name))) for name in COMPARED]
+            found = [effect(each, measures, results.rows).found for each in wanted]
             for title, one in zip(COMPARED.values(), found, strict=True):
                 line[f"{title} difference"] = one.mean
                 line[f"{title} interval"] = signed(*one.interval)
