@@ -117,13 +117,22 @@ def test_differences_are_paired_by_image():
     assert math.isnan(table.loc["x − y", "GT-known difference"])
 
 
-def test_networks_that_the_paper_lacks_are_compared_with_the_first_of_their_backbone():
+def test_networks_that_the_paper_lacks_are_compared_with_the_most_alike_before_them():
     small, large = (Original(backbone="lite", size=size) for size in (64, 128))
     networks = {"googlenet": Original(), "64": small, "128": large}
     networks |= {name: Model(backbone="googlenet", cut="x") for name in (GAP, "4a", "4c")}
     networks |= {"alone": Model(backbone="64", cut="x"), "later": Control(original="64")}
     found = tables.pairs(results({}, networks=networks))
     assert found == [*tables.PAIRS, ("128", "64"), ("4a", GAP), ("4c", GAP)]
+    lines = [{}, {"convs": [9]}, {"pool": "gmp"}, {"pool": "log-sum-exp", "sharpness": 2}]
+    lines += [{"pool": "log-sum-exp", "sharpness": 5}, {"pool": "gmp", "convs": [9]}]
+    models = [Model(backbone="nin", cut="x", **line) for line in lines]
+    found = tables.pairs(results({}, networks=dict(zip("abcdef", models, strict=True))))
+    own = [("b", "a"), ("c", "a"), ("d", "a"), ("e", "a"), ("f", "b")]
+    assert found == [*tables.PAIRS, *own]
+
+
+def test_stand_ins_for_the_papers_networks_are_compared_once():
     mine = {"mine": Model(backbone="nin", cut="x", stands_for=GAP)}
     most = {"max": Model(backbone="nin", cut="x", stands_for="googlenet-gmp")}
     for both in (mine | most, most | mine):  # listed once, however they are declared

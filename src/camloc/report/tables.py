@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from camloc.core.params import Control, Model
+from camloc.core.params import Control, Model, Original
 from camloc.core.rows import Row
 from camloc.evaluation import agreement as rankings
 from camloc.evaluation.agreement import METRICS
@@ -49,6 +49,7 @@ PAIRS = [
     ("alexnet2-gap", "alexnet-gap"),
     ("googlenet-gap", "centre-box"),
 ]
+_PART_OF = {"sharpness": "pool", "top_k": "pool"}
 COMPARED = {
     "cls_err_top1": "class top-1",
     "loc_err_top1": "localization top-1",
@@ -101,21 +102,30 @@ def by_split(results: Results) -> pd.DataFrame:
 
 
 def pairs(results: Results) -> list[tuple[str, str]]:
-    """The rows to compare: `PAIRS`, and each network that the paper lacks with the first one in
-    params.yaml that is made of the same backbone, from which it may differ in several things."""
+    """The rows to compare: `PAIRS`, and each network that the paper lacks with one of the same
+    backbone: of those before it in params.yaml that which is declared most alike, the first where
+    several are."""
     found = [
         (results.stand_ins.get(a, a), results.stand_ins.get(b, b))  # of the study's own
         for a, b in PAIRS
     ]
-    firsts: dict[tuple, str] = {}
+    earlier: dict[tuple, dict[str, Original | Model]] = {}
     for name, declared in results.networks.items():
         if isinstance(declared, Control):
             continue
-        first = firsts.setdefault((type(declared), declared.backbone or name), name)
-        listed = {(first, name), (name, first)} & set(found)
-        if first != name and name not in paper.TITLES and not listed:
-            found.append((name, first))
+        others = earlier.setdefault((type(declared), declared.backbone or name), {})
+        if others and name not in paper.TITLES:
+            base = min(others, key=lambda other: _apart(declared, others[other]))
+            if not {(base, name), (name, base)} & set(found):
+                found.append((name, base))
+        others[name] = declared
     return found
+
+
+def _apart(a: Original | Model, b: Original | Model) -> int:
+    """In how many things two networks are declared otherwise; a pooling and its number are one."""
+    one, other = (each.model_dump(mode="json", exclude={"stands_for"}) for each in (a, b))
+    return len({_PART_OF.get(key, key) for key in one if one[key] != other[key]})
 
 
 def differences(
