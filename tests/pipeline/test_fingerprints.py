@@ -116,7 +116,7 @@ EDITS = {
     "OpenCV's rounding": (source("__init__.py", '"disabled"', '"enabled"'),
                           {"data", "copies", "report", "render"} | of("surgery", MODELS)
                           | TRAINED | MAPPED | EVALUATED),
-    "a box rule's code": (source("boxes/paper.py", r"if peak <= 0", "if peak < 0"),
+    "a box rule's code": (source("boxes/paper.py", r"y, x\] <= 0", "y, x] < 0"),
                           {"report", "render"} | EVALUATED),
     "the box threshold": (value("boxes", "threshold", to=0.3), {"report"} | EVALUATED),
     "one network's cut": (value("models", "googlenet-gap", "cut", to="inception4d"),
