@@ -1,6 +1,6 @@
 """Which classifiers of torchvision and timm have CAMs, own or by surgery: docs/classifiers.md.
 
-Run with `python benchmarks/classifiers.py`, which takes half an hour at most on 2 CPU cores and
+Run with `python benchmarks/classifiers.py`, which takes nine minutes on 2 CPU cores and
 writes that page's table; with names, it prints what it finds of these. Weights are random, so that
 nothing is downloaded. Of each architecture of timm the smallest network is built and tried, of the
 others only shapes are computed.
