@@ -149,6 +149,27 @@ def test_another_version_of_a_library_runs_what_uses_it_again(repository, monkey
     assert changed(repository) == {"copies"} | of("surgery", MODELS) | TRAINED | MAPPED
 
 
+@pytest.mark.parametrize(
+    ("network", "weights", "stage"),
+    [
+        (("originals", "googlenet"), {"source": "path", "path": "theirs.pth"}, "train/googlenet"),
+        (("models", "googlenet-gap"), "theirs.pth", "surgery/googlenet-gap"),
+    ],
+)
+def test_replaced_weights_file_runs_the_stage_again_that_reads_it(
+    repository, network, weights, stage
+):
+    file = repository / "theirs.pth"
+    value(*network, "weights", to=weights)(repository)
+    study = params.load(repository / "params.yaml")
+    fingerprints.write(repository, study)  # of a file that is not there yet
+    for content in ("one", "another"):
+        file.write_text(content)
+        assert changed(repository) == {stage}
+        fingerprints.write(repository, study)
+    assert changed(repository) == set()
+
+
 def test_new_network_has_fingerprints_and_one_that_is_gone_has_none(repository):
     value("models", "new", to={"backbone": "googlenet", "cut": "inception4d"})(repository)
     study = params.load(repository / "params.yaml")

@@ -8,7 +8,7 @@ import torch
 
 from camloc.core import params
 from camloc.core.errors import Stopped, UserError
-from camloc.core.params import Machine
+from camloc.core.params import Machine, Weights
 from camloc.core.paths import Study
 from camloc.data.manifest import Manifest
 from camloc.pipeline import runs
@@ -78,6 +78,18 @@ def test_run_is_done_again_when_what_made_it_changes(study, change):
     do(study, 2, **({"top": 3} if change == "parameters" else {}))
     again = {run for run, time in made(study).items() if before.get(run) != time}
     assert again == ({"run-1", "run-2"} if change == "parameters" else {"run-2"})
+
+
+def test_run_is_done_again_when_a_weights_file_of_others_is_replaced(tmp_path):
+    theirs = tmp_path / "theirs.pth"
+    weights = {"source": "path", "path": theirs}
+    original = SMOKE.originals["googlenet"].model_copy(update={"weights": Weights(**weights)})
+    given = TrainParameters.of(SMOKE, "googlenet").model_copy(update={"original": original})
+    keys = []
+    for content in ("one", "another", "one"):
+        theirs.write_text(content)
+        keys.append(runs.key_of(train.work, given, []))
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_run_that_fails_is_told_and_the_others_count(study, capsys):

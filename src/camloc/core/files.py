@@ -1,6 +1,7 @@
 """Files that are whole under their names, and text as people's programs write it."""
 
 import codecs
+import hashlib
 import os
 import re
 import shutil
@@ -72,6 +73,12 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, which takes its name when it is whole."""
     with replacing_file(path) as new:
         new.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _beside(path: Path, kind: str) -> Path:

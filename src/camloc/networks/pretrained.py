@@ -14,6 +14,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from camloc.core.download import download
 from camloc.core.errors import UserError, reason, refusing
+from camloc.core.files import sha256_of
 
 WRAPPED = ("state_dict", "model", "model_state_dict")  # where checkpoints have their state
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
@@ -180,9 +181,7 @@ def _places(folder: Path | None) -> list[Path]:
 
 
 def _check_hash(path: Path, url: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    wanted = hash_prefix(path.name)
+    found, wanted = sha256_of(path), hash_prefix(path.name)
     if not found.startswith(wanted):
         raise UserError(
             f"weights file {path} has the SHA-256 {found[: len(wanted)]}…, not {wanted}… as its "

@@ -1,7 +1,8 @@
 """What decides a stage's result, in one small file a stage: DVC runs a stage again if it changes.
 
-A file holds the stage's parameters, a digest of each module that computes for it and of the cells
-of its notebook that do, and the versions of the libraries that these use. Left out is what decides
+A file holds the stage's parameters, a digest of each module that computes for it, of the cells of
+its notebook that do and of a file of weights that the parameters name, and the versions of the
+libraries that these use. Left out is what decides
 no result: comments, docstrings, texts of errors, what is printed, prose, figures, and the section
 `machine` of params.yaml. Written by the stage `prepare`, which always runs.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camloc.core.errors import UserError, refusing
-from camloc.core.files import replacing
+from camloc.core.files import replacing, sha256_of
 from camloc.core.params import Params
 from camloc.core.paths import FINGERPRINTS
 from camloc.pipeline import parameters
@@ -140,20 +141,27 @@ def _read(path: Path) -> dict | None:
 def fingerprints(root: Path, params: Params) -> Iterator[tuple[str, dict]]:
     """Name and content of each fingerprint of a study: `data`, `train/googlenet-gap`, …"""
     code = {name: of_code(stage, root) for name, stage in STAGES.items()}
-    for name, given in given_of(params).items():
-        yield name, code[name.partition("/")[0]] | {"given": given}
+    for name, given in _every(params):
+        content = code[name.partition("/")[0]] | {"given": given and given.deciding()}
+        file = given and given.weights_file()
+        if file and (root / file).is_file():  # of one that is not, the stage itself tells
+            content["weights"] = sha256_of(root / file)
+        yield name, content
 
 
 def given_of(params: Params) -> dict[str, dict | None]:
     """What params.yaml gives each stage that decides its result, by the name of its fingerprint."""
+    return {name: given and given.deciding() for name, given in _every(params)}
+
+
+def _every(params: Params) -> Iterator[tuple[str, parameters.StageParameters | None]]:
+    """The parameters of each stage, by the name of its fingerprint."""
     every = [*params.networks]
     networks = {"surgery": [*params.models], "train": every, "maps": every, "evaluate": every}
-    return {
-        f"{name}/{network}" if network else name: stage.given
-        and stage.given.of(params, network).deciding()
-        for name, stage in STAGES.items()
-        for network in networks.get(name, [None])
-    }
+    for name, stage in STAGES.items():
+        for network in networks.get(name, [None]):
+            given = stage.given and stage.given.of(params, network)
+            yield f"{name}/{network}" if network else name, given
 
 
 def of_code(stage: Stage, root: Path) -> dict:

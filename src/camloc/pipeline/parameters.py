@@ -6,6 +6,7 @@ again when a value changes (see `camloc.pipeline.fingerprints`).
 """
 
 import os
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -57,6 +58,10 @@ class StageParameters(Section):
         """What one training run is given; a field `seed` that trainings start from is its own."""
         return self.model_copy(update={"seeds": 1})
 
+    def weights_file(self) -> Path | None:
+        """The file from outside of the study that a network's weights come from, if any."""
+        return None
+
     def deciding(self) -> dict:
         """What the stage's result depends on, as JSON has it."""
         return self.model_dump(mode="json", exclude={"machine"})
@@ -100,6 +105,9 @@ class SurgeryParameters(StageParameters):
 
     def of_run(self, run: int) -> Self:
         return self.model_copy(update={"seeds": 1, "seed": seed_of_run(self.seed, run)})
+
+    def weights_file(self) -> Path | None:
+        return self.weights
 
     @classmethod
     def _of_network(cls, params: Params, network: str) -> dict:
@@ -145,6 +153,9 @@ class TrainParameters(StageParameters):
 
     def of_run(self, run: int) -> Self:
         return self.model_copy(update={"seeds": 1, "seed": seed_of_run(self.seed, run)})
+
+    def weights_file(self) -> Path | None:
+        return self.original and self.original.weights.path
 
 
 class MapsParameters(StageParameters):

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from camloc.core.errors import Stopped, UserError
-from camloc.core.files import locked, remove_abandoned, write_text
+from camloc.core.files import locked, remove_abandoned, sha256_of, write_text
 from camloc.core.params import Params
 from camloc.core.paths import Study, repository_root
 from camloc.core.signals import end_with, on_signals
@@ -240,19 +240,15 @@ def _is_made(folder: Path, key: str) -> bool:
 def files_of(folder: Path) -> dict[str, str]:
     """A digest of each file in a folder, by its name there."""
     every = (path for path in folder.rglob("*") if path.is_file() and path.name != MADE_BY)
-    return {path.relative_to(folder).as_posix(): _of_file(path) for path in sorted(every)}
-
-
-def _of_file(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(every)}
 
 
 def key_of(work: Work, given: StageParameters, reads: Sequence[Path]) -> str:
     """A digest of all that a run's result depends on, its stage's code among it."""
     stage = fingerprints.STAGES[work.__module__.rpartition(".")[2]]
-    code = fingerprints.of_code(stage, repository_root())
-    return digest([code, given.deciding()], reads)
+    root, file = repository_root(), given.weights_file()
+    code = fingerprints.of_code(stage, root)
+    return digest([code, given.deciding()], [*reads, *([root / file] if file else [])])
 
 
 def digest(told: object, reads: Sequence[Path]) -> str:
@@ -261,5 +257,5 @@ def digest(told: object, reads: Sequence[Path]) -> str:
     for path in reads:
         files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
         for file in files:
-            hashed.update(bytes.fromhex(_of_file(file)))
+            hashed.update(bytes.fromhex(sha256_of(file)))
     return hashed.hexdigest()
