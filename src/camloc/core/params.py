@@ -161,7 +161,7 @@ class Loading(Section):
 
 class Machine(Section):
     """Where a study runs and at what pace: no result depends on it but for rounding, so an edit
-    here runs nothing again.
+    here computes nothing again.
 
     `device` is what computes, `devices` how many of each of the `nodes` (machines) do. Of several
     training runs so many go on `at_once`: one a CUDA device, or as many as processors allow.
