@@ -177,6 +177,50 @@ def test_tokens_behind_which_more_than_a_linear_layer_follows_are_where_to_cut()
     assert maps.shape == (1, 6, 7, 7)
 
 
+def test_channels_in_the_place_of_tokens_are_no_maps_but_the_maps_before_them_are():
+    """Of (B, 320, 49) the 320 channels cover no square."""
+
+    class OfChannels(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maps, self.head = nn.Conv2d(3, 320, 32, 32), nn.Linear(320, 4)
+            self.hidden = nn.Linear(320, 320)
+
+        def forward(self, x):
+            return self.head(self.hidden(self.maps(x).flatten(2).mean(2)).relu())
+
+    network = OfChannels().eval()
+    assert surgery.last_node_with_maps(network) == "maps"
+    with pytest.raises(UserError, match="320 tokens, or channels, which cover no square"):
+        surgery.as_maps(torch.zeros(1, 320, 49))
+
+
+def test_scores_of_every_place_by_a_second_classifier_are_no_maps_to_cut_at():
+    class Twofold(OfPatches):
+        def forward(self, x):
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            return self.head(self.hidden(tokens.mean(1))) + self.mix(tokens).amax(1)
+
+    network = Twofold(tokens=True, hidden=True).eval()
+    network.mix = nn.Linear(6, 4)
+    assert surgery.last_node_with_maps(network) == "transpose"
+
+
+def test_network_that_runs_otherwise_than_it_is_traced_is_refused():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 6, 32, 32), nn.Linear(6, 4)
+
+        def forward(self, x, mask=None):
+            if mask is not None:  # traced, a mask is something
+                x = x * mask.view(1, 1, 1, 1)
+            return self.head(self.conv(x).mean((2, 3)))
+
+    with pytest.raises(UserError, match="Masked cannot be cut into nodes, since its code cannot"):
+        surgery.averaged_node(Masked())
+
+
 def test_classifier_without_maps_has_no_node_to_cut_at():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 224**2, 8), nn.Linear(8, 4))
     assert surgery.averaged_node(network) is None
@@ -349,6 +393,13 @@ def test_unknown_names_are_refused_with_near_matches():
 def test_cut_behind_the_maps_is_refused():
     with pytest.raises(UserError, match=r"shape \(1, 256\), not maps \(B, C, h, w\)"):
         surgery.build("alexnet", "classifier.1", width=0.0625)
+
+
+def test_cut_that_leaves_one_place_is_refused():
+    with pytest.raises(UserError, match=r"maps of one place for a picture of 224×224 pixels.*cut"):
+        surgery.build("googlenet", "avgpool", width=0.0625)
+    with pytest.raises(UserError, match="maps of one place"):
+        surgery.uncut(backbones.whole("googlenet", 4, width=0.0625).eval(), "avgpool")
 
 
 def test_signal_does_not_fade_on_the_way_to_thin_maps():

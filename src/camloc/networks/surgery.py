@@ -15,6 +15,7 @@ from camloc.networks import backbones, zoo
 from camloc.networks.pooling import Pool
 
 LAST_NODES = 12  # of a network, among which is the one that it averages
+NO_PLACES = 8  # tokens at most that stand for no place: of a class, of distillation, registers
 
 
 class CamNetwork(nn.Module):
@@ -157,8 +158,7 @@ def averaged_node(network: nn.Module) -> str | None:
     classifier = _linear(backbones.last_layer(network))
     last, x = zoo.node_names(network)[-LAST_NODES:], _a_picture(network)
     with torch.no_grad():
-        logits = network.eval()(x)
-        outputs = zoo.extractor(network, {node: node for node in last}).eval()(x)
+        logits, outputs = network.eval()(x), zoo.given_at(network, last, x)
         for node in reversed(last):
             if _gives_maps(outputs[node]):
                 maps = as_maps(outputs[node])
@@ -169,21 +169,28 @@ def averaged_node(network: nn.Module) -> str | None:
 
 
 def last_node_with_maps(network: nn.Module) -> str | None:
-    """The last node of a network that gives maps of several places, at which it can be cut."""
+    """The last node of a network that gives maps of several places, at which it can be cut; one
+    that gives each place's scores of the classes, as a second classifier, is none."""
+    linear = {name for name, each in network.named_modules() if isinstance(each, nn.Linear)}
+    classes = backbones.last_layer(network).weight.shape[0]
     names, x = zoo.node_names(network)[1:], _a_picture(network)  # the first is the picture
     for end in range(len(names), 0, -LAST_NODES):
         some = names[max(0, end - LAST_NODES) : end]
-        with torch.no_grad():
-            outputs = zoo.extractor(network, {node: node for node in some}).eval()(x)
+        outputs = zoo.given_at(network, some, x)
         for node in reversed(some):
-            if _gives_maps(outputs[node]):
+            given = outputs[node]
+            if _gives_maps(given) and not (node in linear and given.shape[-1] == classes):
                 return node
     return None
 
 
 def _gives_maps(given: object) -> bool:
     """Whether a node gives maps, or tokens, of several places."""
-    return isinstance(given, Tensor) and given.ndim in (3, 4) and as_maps(given).shape[-1] > 1
+    if not isinstance(given, Tensor) or given.ndim not in (3, 4):
+        return False
+    if given.ndim == 3 and _square(given.shape[1]) is None:
+        return False
+    return as_maps(given).shape[-1] > 1
 
 
 def _a_picture(network: nn.Module) -> Tensor:
@@ -191,9 +198,12 @@ def _a_picture(network: nn.Module) -> Tensor:
 
 
 def side_of(network: nn.Module) -> int:
-    """Of the pictures that a network takes, where it takes no others, else 224 pixels."""
+    """Of the pictures that a network takes, where it takes no others or none as small, else 224
+    pixels."""
     told = getattr(network, "pretrained_cfg", {})
-    return told["input_size"][-1] if told.get("fixed_input_size") else 224
+    if told.get("fixed_input_size"):
+        return told["input_size"][-1]
+    return max(224, (told.get("min_input_size") or (0,))[-1])
 
 
 def _linear(last: nn.Linear | nn.Conv2d) -> nn.Linear:
@@ -242,15 +252,35 @@ def _channels(body: nn.Module, side: int) -> int:
         raise UserError(
             f"the cut gives a tensor of shape {tuple(given.shape)}, not maps (B, C, h, w)"
         )
-    return as_maps(given).shape[1]
+    maps = as_maps(given)
+    if maps[0, 0].numel() == 1:
+        raise UserError(
+            f"the cut gives maps of one place for a picture of {side}×{side} pixels, which say "
+            "nothing of where; cut earlier"
+        )
+    return maps.shape[1]
 
 
 def as_maps(given: Tensor) -> Tensor:
     """What a node gives as maps (B, C, h, w): with channels last they are turned, and tokens
     (B, N, C) are laid out as the square that they cover, without those at first that stand for no
-    place, such as a class token."""
+    place, such as a class token.
+
+    Raises:
+        UserError: tokens that cover no square.
+    """
     if given.ndim == 3:
-        side = math.isqrt(given.shape[1])
-        return given[:, given.shape[1] - side**2 :].transpose(1, 2).unflatten(2, (side, side))
+        count = given.shape[1]
+        side = _square(count)
+        if side is None:
+            raise UserError(f"the cut gives {count} tokens, or channels, which cover no square")
+        return given[:, count - side**2 :].transpose(1, 2).unflatten(2, (side, side))
     channels_last = given.shape[1] == given.shape[2] != given.shape[3]
     return given.permute(0, 3, 1, 2) if channels_last else given
+
+
+def _square(tokens: int) -> int | None:
+    """The side of the square that so many tokens cover, None where there is none: channels, which
+    stand in the place of tokens in (B, C, N), are seldom so close to a square number."""
+    side = math.isqrt(tokens)
+    return side if tokens - side**2 <= NO_PLACES else None

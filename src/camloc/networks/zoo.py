@@ -6,11 +6,13 @@ timm, which takes as long, is loaded where one of its networks is named.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
-from torch import nn  # so that torch is whole before its compiler is hidden
+import torch  # so that it is whole before its compiler is hidden
+from torch import Tensor, nn
 
 from camloc.core.errors import UserError, reason
 
@@ -35,7 +37,7 @@ with _compiler_hidden():
     from torchvision import models
     from torchvision.models import feature_extraction
 
-__all__ = ["extractor", "models", "node_names", "timm_models"]
+__all__ = ["extractor", "given_at", "models", "node_names", "timm_models"]
 
 
 def timm_models() -> ModuleType:
@@ -51,9 +53,27 @@ def node_names(network: nn.Module) -> list[str]:
     Raises:
         UserError: the network's code cannot be traced.
     """
-    try:
+    with _traceable(network):
         return _extraction(network).get_graph_node_names(network)[1]
-    except Exception as error:  # whatever its code meets where it is followed
+
+
+def given_at(network: nn.Module, nodes: Sequence[str], x: Tensor) -> dict[str, Any]:
+    """What a network in evaluation mode computes at nodes.
+
+    Raises:
+        UserError: the network's code cannot be traced.
+    """
+    cut = extractor(network, {node: node for node in nodes}).eval()
+    with _traceable(network), torch.no_grad():
+        return cut(x)
+
+
+@contextmanager
+def _traceable(network: nn.Module) -> Iterator[None]:
+    """Refuse a network whose code takes another way where it is followed than where it runs."""
+    try:
+        yield
+    except Exception as error:  # whatever its code meets there
         raise UserError(
             f"{type(network).__name__} cannot be cut into nodes, since its code cannot be traced "
             f"({type(error).__name__}: {reason(error)}); take another network"
@@ -61,8 +81,13 @@ def node_names(network: nn.Module) -> list[str]:
 
 
 def extractor(network: nn.Module, nodes: dict[str, str]) -> nn.Module:
-    """The network as one that gives what it computes at nodes, each by the name that is given."""
-    return _extraction(network).create_feature_extractor(network, nodes)
+    """The network as one that gives what it computes at nodes, each by the name that is given.
+
+    Raises:
+        UserError: the network's code cannot be traced.
+    """
+    with _traceable(network):
+        return _extraction(network).create_feature_extractor(network, nodes)
 
 
 def _extraction(network: nn.Module) -> ModuleType:
