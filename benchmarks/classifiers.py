@@ -71,7 +71,8 @@ def tried(name: str) -> Found:
             if node is None:
                 return Found(name, cause="no node gives maps or tokens of several places")
             seen = surgery.build(name, node, [], num_classes=CLASSES, weights=network)
-        return Found(name, kind, node, *_compared(network if kind == "own" else seen, seen))
+        side = surgery.side_of(network)
+        return Found(name, kind, node, *_compared(network if kind == "own" else seen, seen, side))
     except UserError as error:
         return Found(name, cause=str(error))
     except Exception as error:  # each is a cause
@@ -85,9 +86,9 @@ def _too_long(*_: object) -> None:
 
 
 @torch.no_grad()
-def _compared(network: nn.Module, seen: surgery.CamNetwork) -> tuple[int, float]:
-    """The side of the maps, and how far scores are from the maps' means and biases."""
-    side = surgery.side_of(network)
+def _compared(network: nn.Module, seen: surgery.CamNetwork, side: int) -> tuple[int, float]:
+    """The side of the maps, and how far scores are from the maps' means and biases, of pictures
+    of `side` pixels."""
     x = torch.rand(2, 3, side, side)
     features, logits = seen.eval().features(x), network.eval()(x)
     classes = torch.arange(CLASSES).expand(2, -1)
