@@ -177,7 +177,10 @@ def test_score_cam_takes_fewer_pictures_at_once_where_memory_ends(network, x, mo
 
     monkeypatch.setattr(surgery.CamNetwork, "forward", small)
     torch.testing.assert_close(maps("score-cam", network, x), expected)
-    assert "score-cam: out of memory, now with 2 masked pictures at once" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()  # once, not for each picture
+    assert told == [
+        f"score-cam: out of memory, now with {n} masked pictures at once" for n in (8, 4, 2)
+    ]
 
 
 def test_score_cam_without_memory_for_one_picture_is_refused(network, x, monkeypatch):
@@ -236,3 +239,12 @@ def test_layer_without_maps_or_gradients_is_refused():
         methods.check("grad-cam@linear", Stopping(), 16)
     with pytest.raises(UserError, match="no gradient of the scores comes to its layer"):
         methods.check("grad-cam@convolution", Stopping(), 16)
+
+
+@pytest.mark.parametrize("method", ["backprop", "smooth-grad", "integrated-gradients"])
+def test_method_of_pixels_is_refused_where_no_gradient_comes_to_them(network, method):
+    behind = nn.Sequential(Stopping(), nn.Linear(5, 2))  # whose own weights have one
+    for stopping in (Stopping(), behind):
+        with pytest.raises(UserError, match=f"{method}: no gradient .* to the picture; leave it"):
+            methods.check(method, stopping, 16)
+    methods.check(method, network, 96)

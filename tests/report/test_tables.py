@@ -321,3 +321,16 @@ def test_sanity_is_the_mean_over_images_by_the_share_of_the_layers():
         [0.9, 0.7, 0.5, 0.1]
     )
     assert tables.sanity_by_depth(tables.sanity(results({}))).empty
+
+
+def test_sanity_leaves_out_empty_maps_and_has_a_dash_where_all_are():
+    rows = [
+        ("some", 1, 1, "a", 0.4), ("some", 1, 1, "b", np.nan), ("some", 1, 1, "c", 0.6),
+        ("none", 1, 1, "a", np.nan), ("none", 1, 1, "b", np.nan),
+    ]  # fmt: skip
+    columns = ["row", "layers", "of", "image", "correlation"]
+    told = tables.sanity_by_depth(
+        tables.sanity(results({}, sanity=pd.DataFrame(rows, columns=columns)))
+    )
+    assert told.loc["some", "all"] == pytest.approx(0.5)
+    assert np.isnan(told.loc["none", "all"]) and told.loc["none", "all interval"] == "–"

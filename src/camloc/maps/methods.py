@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camloc.core.errors import UserError, near_matches
-from camloc.core.rows import OF_LAYERS, UNINFORMED
+from camloc.core.rows import OF_LAYERS, OF_PIXELS, UNINFORMED
 from camloc.maps.saliency import in_cells, relative, saliency_maps
 from camloc.maps.uninformed import centre_gaussian, noise
 from camloc.networks.surgery import CamNetwork, head_of
@@ -76,14 +76,22 @@ def method_maps(
 
 
 def check(method: str, network: nn.Module, size: int) -> None:
-    """Refuse a method whose layer the network lacks, or whose layer gives it no maps.
+    """Refuse a method whose layer the network lacks, or gives no maps, or that needs gradients
+    where none comes to its layer or, of a method of pixels, to the picture.
 
     Raises:
         UserError: names the layer, and near matches.
     """
-    name = method.partition("@")[2]
-    if name:
-        _forward(method, network, _layer_of(network, name), torch.zeros(2, 3, size, size))
+    name, _, layer = method.partition("@")
+    x = torch.zeros(2, 3, size, size)
+    if layer:
+        _forward(method, network, _layer_of(network, layer), x)
+    elif name in OF_PIXELS:
+        with torch.enable_grad():
+            score = network(x.requires_grad_(True)).sum()
+            known = score.requires_grad and torch.autograd.grad(score, x, allow_unused=True)[0]
+        if known is None or known is False:
+            raise UserError(f"{name}: no gradient of the scores comes to the picture; leave it out")
 
 
 def _layer_of(network: nn.Module, name: str) -> nn.Module:
@@ -221,10 +229,10 @@ def _by_masks(
 ) -> NDArray[np.float32]:
     """Maps by what scores become where the picture is masked by a channel's map (Score-CAM), or
     where a channel is 0 (Ablation-CAM); picture by picture, since each is shown once a channel."""
-    found = np.empty((*classes.shape, *low.shape[2:]), np.float32)
+    found, at_once = np.empty((*classes.shape, *low.shape[2:]), np.float32), MASKED
     for i, chosen in enumerate(classes.tolist()):
         one = partial(_of_picture, name, network, layer, x[i : i + 1], chosen, low[i : i + 1])
-        found[i] = _in_memory(one, name)
+        found[i], at_once = _in_memory(one, name, at_once)
     if name == "ablation-cam":  # a share of the score, which may be negative
         found *= np.sign(logits.gather(1, classes).detach().cpu().numpy())[..., None, None]
     return found
@@ -275,12 +283,12 @@ def _zeroing() -> nn.Module:
     return Zeroing()
 
 
-def _in_memory(work: partial, name: str) -> NDArray[np.float32]:
-    """Do `work(at_once)` with as many masked pictures at once as there is memory for."""
-    at_once = MASKED
+def _in_memory(work: partial, name: str, at_once: int) -> tuple[NDArray[np.float32], int]:
+    """Do `work(at_once)` with so many masked pictures at once, or as many as there is memory for;
+    what it gives, and how many that were."""
     while True:
         try:
-            return work(at_once)
+            return work(at_once), at_once
         except RuntimeError as error:
             full = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
             if not full:

@@ -45,7 +45,7 @@ def sanity_check(
 
     Returns:
         `SANITY`: by method, depth and image how many layers `of` all are random, and Spearman's
-        correlation; 0 where a map is the same everywhere.
+        correlation, NaN where a map is empty.
     """
     seen, cams = deepcopy((network, cam_network))  # which go on to share their layers
     with torch.no_grad():
@@ -69,10 +69,11 @@ def sanity_check(
 
 
 def rank_correlation(first: NDArray, second: NDArray) -> float:
-    """Spearman's correlation of two maps (h, w), 0 where one is the same everywhere."""
+    """Spearman's correlation of two maps (h, w), NaN where one is the same everywhere, as a map is
+    in which nothing speaks for the class."""
     ranks = [rankdata(each, axis=None) for each in (first, second)]
     if any(own.min() == own.max() for own in ranks):
-        return 0.0
+        return math.nan
     return float(np.corrcoef(*ranks)[0, 1])
 
 
@@ -86,10 +87,11 @@ def _forget(layer: nn.Module, seed: int) -> None:
 def _maps(
     method: str, network: nn.Module, cams: CamNetwork | None, x: Tensor, classes: Tensor, cell: int
 ) -> NDArray[np.float32]:
-    """Maps (B, h, w) of one class each."""
+    """Maps (B, h, w) of one class each, of what speaks for it, as all methods but CAM have it."""
     if method == OWN:
         with torch.no_grad():
             found = class_activation_maps(cams.features(x), cams.classifier.weight, classes)
+        found = found.clamp_min(0)
     else:
         found = method_maps(method, network, cams, x, classes, cell)
     return found[:, 0].float().cpu().numpy()

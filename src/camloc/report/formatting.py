@@ -93,6 +93,6 @@ def interval(low: float, high: float) -> str:
     return NONE if pd.isna(low) else f"{low:.1f} to {high:.1f}"
 
 
-def signed(low: float, high: float) -> str:
+def signed(low: float, high: float, decimals: int = 1) -> str:
     """The interval of a difference as text."""
-    return NONE if pd.isna(low) else f"{low:+.1f} to {high:+.1f}"
+    return NONE if pd.isna(low) else f"{low:+.{decimals}f} to {high:+.{decimals}f}"

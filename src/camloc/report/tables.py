@@ -232,14 +232,18 @@ def agreement_by_change(found: pd.DataFrame) -> pd.DataFrame:
 def sanity(results: Results) -> pd.DataFrame:
     """The mean rank correlation of each row's maps with those of the same network, of which so many
     layers from the top have lost their weights; with the ends of its interval, by row and share of
-    the layers."""
+    the layers. Empty maps are left out."""
     checked = results.sanity
     if checked.empty:
         return pd.DataFrame(columns=["row", "share", "mean", "low", "high"])
     lines = []
     for (row, layers, of), own in checked.groupby(["row", "layers", "of"], sort=False):
-        found = estimate(own["correlation"])
-        lines.append((row, layers / of, found.mean, *found.interval))
+        known = own["correlation"].dropna()  # of maps that are not empty
+        figures = (np.nan, np.nan, np.nan)
+        if len(known):
+            found = estimate(known)
+            figures = found.mean, *found.interval
+        lines.append((row, layers / of, *figures))
     return pd.DataFrame(lines, columns=["row", "share", "mean", "low", "high"])
 
 
@@ -256,7 +260,7 @@ def sanity_by_depth(found: pd.DataFrame) -> pd.DataFrame:
 
 def _in_hundredths(table: pd.DataFrame) -> pd.Series:
     ends = zip(table["low"], table["high"], strict=True)
-    return pd.Series([f"{low:+.2f} to {high:+.2f}" for low, high in ends], index=table.index)
+    return pd.Series([signed(*each, decimals=2) for each in ends], index=table.index)
 
 
 def _with_causes(results: Results) -> dict[str, Measures]:
