@@ -97,9 +97,9 @@ def own_thresholds(maps: NDArray) -> NDArray[np.float64]:
     """A threshold that each map (N, h, w) gives itself, as a share of its maximum, by the methods
     of `BY_MAP`, (N, 3).
 
-    The map at 224×224, in 256 levels from 0 to its maximum: its mean; the level that divides its
-    values best in two classes (Otsu 1979); the level furthest below the line from its histogram's
-    peak to its end (Zack, Rogers and Latt 1977). 0 where no value is positive.
+    The map at 224×224, in 256 levels from 0 to its maximum: its mean (Glasbey 1993); the level that
+    divides its values best in two classes (Otsu 1979); the level furthest below the line from its
+    histogram's peak to its end (Zack, Rogers and Latt 1977). 0 where no value is positive.
     """
     own = np.zeros((len(maps), len(BY_MAP)))
     for i, low in enumerate(maps):

@@ -21,7 +21,8 @@ from camloc.evaluation.store import Evaluation
 from camloc.pipeline.fingerprints import of_notebook
 from camloc.pipeline.parameters import seed_of_run
 from camloc.pipeline.schedule import PUBLISHED, TIMES, times_of
-from camloc.report.pages import Chapter, contents, read_chapters
+from camloc.report import leaderboard
+from camloc.report.pages import LEADERBOARD, Chapter, contents, read_chapters
 
 # Quoted in a text: what stands between the two marks is replaced.
 _QUOTE = re.compile(r"(<!-- from (\S+): (.+?) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
@@ -31,8 +32,9 @@ def publish(root: Path, params: Params) -> Path:
     """Put the report's figures where texts quote them, and into README.md and docs/.
 
     Returns:
-        The folder: `summary.md`, `metrics.json`, `params.yaml`, `stage_seconds.json`,
-        `outcomes.parquet` (of each row of the tables one row per image of the reported split),
+        The folder: `summary.md`, `metrics.json`, `params.yaml`, `leaderboard.csv` and the page of
+        that name with what the maps cost, `stage_seconds.json`, `outcomes.parquet` (of each row of
+        the tables one row per image of the reported split),
         `about.json` (seeds, threads, machines, versions and commits) and, of pictures that the
         study drew itself and so may give away, `maps.jpg`.
 
@@ -42,6 +44,7 @@ def publish(root: Path, params: Params) -> Path:
     reports = root / "reports"
     times, maps = times_of(root, params.study), reports / "figures" / "maps.png"
     files = [reports / "summary.md", reports / "metrics.json", root / "params.yaml"]
+    files += [reports / leaderboard.FILE, reports / "html" / f"{LEADERBOARD}.html"]
     made_by = reports / ABOUT
     if missing := [path for path in (*files, times, maps, made_by) if not path.is_file()]:
         raise UserError(f"{missing[0]} is missing; `make repro` makes it")

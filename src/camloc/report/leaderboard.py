@@ -18,6 +18,7 @@ FILE = "leaderboard.csv"
 # By measure: what it is called, and whether it is shown as what is missing to 100 %.
 COLUMNS = {
     "cls_err_top1": ("class error, top-1", False),
+    "cls_err_top5": ("class error, top-5", False),
     "loc_err_top1": ("localization error, top-1", False),
     "loc_err_top5": ("localization error, top-5", False),
     GT_KNOWN: ("localization error, GT-known", False),

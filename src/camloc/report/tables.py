@@ -49,6 +49,15 @@ PAIRS = [
     ("alexnet2-gap", "alexnet-gap"),
     ("googlenet-gap", "centre-box"),
 ]
+# What chooses a threshold, by the measure of the error at it.
+CHOSEN_BY = {
+    GT_KNOWN: "study's rule",
+    "held_out_gt_known": "other split's boxes",
+    "mean_gt_known": "map's mean",
+    "otsu_gt_known": "Otsu",
+    "triangle_gt_known": "triangle",
+}
+BEST_HERE = "best for this split"
 _PART_OF = {"sharpness": "pool", "top_k": "pool"}
 COMPARED = {
     "cls_err_top1": "class top-1",
@@ -168,20 +177,21 @@ def wsol(results: Results) -> pd.DataFrame:
 def thresholds(results: Results) -> pd.DataFrame:
     """GT-known localization error in percent by what chooses the threshold: the study, the boxes of
     the other split, each map alone, or the best for this split, which has no interval."""
-    chosen = {
-        GT_KNOWN: "study's rule",
-        "held_out_gt_known": "other split's boxes",
-        "mean_gt_known": "map's mean",
-        "otsu_gt_known": "Otsu",
-        "triangle_gt_known": "triangle",
-    }
     rows = {row: own for row, own in results.measures().items() if row in results.curves and own}
     table = pd.DataFrame(index=list(rows))
-    for measure, title in chosen.items():
+    for measure, title in CHOSEN_BY.items():
         found = {row: figure_of(own.get(measure, [])) for row, own in rows.items()}
         _add(table, title, pd.DataFrame.from_dict(found, orient="index", columns=FIGURE))
-    table["best for this split"] = {row: results.curves[row][GT_KNOWN].min() for row in rows}
+    table[BEST_HERE] = {row: results.curves[row][GT_KNOWN].min() for row in rows}
     return table.rename_axis("row")
+
+
+def threshold_costs(results: Results) -> pd.DataFrame:
+    """By how many points each threshold of `thresholds` errs more than the best for this split,
+    which is one threshold for all maps: one of each map's own may err less."""
+    table = thresholds(results)
+    costs = {f"{title} difference": table[title] - table[BEST_HERE] for title in CHOSEN_BY.values()}
+    return pd.DataFrame(costs).dropna(axis=1, how="all")
 
 
 def causes(results: Results) -> pd.DataFrame:
