@@ -87,6 +87,7 @@ bench: setup ## measure speed, and read thousands of damaged files; PHOTOS=dir d
 	$(RUN) python benchmarks/scaling.py
 	$(RUN) python benchmarks/input.py $(if $(PHOTOS),"--photos=$$PHOTOS")
 	$(RUN) python benchmarks/evaluation.py
+	$(RUN) python benchmarks/map_methods.py
 	$(RUN) python benchmarks/verdicts.py
 	$(RUN) python benchmarks/damaged.py
 

@@ -1,8 +1,9 @@
 """What maps cost beside the classification that they explain, as ratios within one run.
 
-Run with `python benchmarks/map_methods.py`; takes about seven minutes on 2 CPU cores. Networks are
-whole, at 224 pixels, with random weights: GoogLeNet-GAP and EfficientNet-Lite0. At the end the maps
-stage itself, which reads and writes files, beside the bare forward pass of as many pictures.
+Run with `python benchmarks/map_methods.py`; takes about a quarter of an hour on 2 CPU cores.
+Networks are whole, at 224 pixels, with random weights: GoogLeNet-GAP and EfficientNet-Lite0. With
+them what the maps stage does, which reads and writes files, beside the bare forward pass of as many
+pictures.
 """
 
 import os

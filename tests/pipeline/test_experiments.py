@@ -1,6 +1,8 @@
-"""A sweep on the smoke study: queued, run by DVC in folders of its own, and seen on one page."""
+"""A sweep on the smoke study, over a threshold and over the line of a model: queued, run by DVC in
+folders of its own, and seen on one page."""
 
 import json
+import re
 
 import pandas as pd
 import psutil
@@ -9,6 +11,16 @@ import pytest
 from clone import OF_BOXES
 
 THRESHOLDS = {"t-1": 0.1, "t-2": 0.5}
+GRID = [(convs, pool) for convs in ([32], [64]) for pool in ("gap", "gmp")]
+OF_GAP = {  # what an edit of the line of the model runs again
+    "prepare",
+    "surgery@googlenet-gap",
+    "finetune@googlenet-gap",
+    "cams@googlenet-gap",
+    "evaluate@googlenet-gap",
+    "report",
+    "render",
+}
 
 
 def done(clone, *command):
@@ -31,9 +43,29 @@ def before(clone):
     return written(clone)
 
 
+def shown(clone):
+    """The experiments that began from the commit, by name."""
+    *_, head = json.loads(done(clone, "dvc", "exp", "show", "--json"))
+    return {one["name"]: one for one in head["experiments"] or []}
+
+
 @pytest.fixture(scope="module")
-def said(clone, before, tmp_path_factory):
-    """What DVC says while it runs a sweep over the threshold."""
+def queued(clone, before):
+    """The lines of the model in a grid of four experiments; the first alone stays in the queue."""
+    line, values = "models.googlenet-gap", ("convs=[32],[64]", "pool=gap,gmp")
+    swept = [option for value in values for option in ("--set-param", f"{line}.{value}")]
+    done(clone, "dvc", "exp", "run", "--queue", "--name", "g", *swept)
+    lines = {
+        name: one["revs"][0]["data"]["params"]["params.yaml"]["data"]["models"]["googlenet-gap"]
+        for name, one in shown(clone).items()
+    }
+    done(clone, "dvc", "queue", "remove", *(name for name in lines if name != "g-1"))
+    return lines
+
+
+@pytest.fixture(scope="module")
+def said(clone, queued, tmp_path_factory):
+    """What DVC says while it runs a sweep over the threshold, and one of the grid."""
     swept = f"boxes.threshold={','.join(map(str, THRESHOLDS.values()))}"
     done(clone, "dvc", "exp", "run", "--queue", "--name", "t", "--set-param", swept)
     # DVC's queue may stand still, or its worker outlive it and hold a pipe open (its issue 10428),
@@ -57,7 +89,12 @@ def test_each_experiment_reruns_evaluation_and_report_only(said):
         name, *lines = part.splitlines()
         stages = {line.split("'")[1] for line in lines if line.startswith("Running stage '")}
         ran[name.rstrip("'")] = stages
-    assert ran == dict.fromkeys(THRESHOLDS, OF_BOXES)
+    assert ran == dict.fromkeys(THRESHOLDS, OF_BOXES) | {"g-1": OF_GAP}
+
+
+def test_grid_over_the_line_of_a_model_is_an_experiment_for_each_pair(queued):
+    assert sorted((line["convs"], line["pool"]) for line in queued.values()) == GRID
+    assert sorted(queued) == ["g-1", "g-2", "g-3", "g-4"]
 
 
 def test_working_tree_is_as_it_was(clone, before, said):
@@ -67,9 +104,8 @@ def test_working_tree_is_as_it_was(clone, before, said):
 
 def test_errors_of_each_experiment_are_those_of_its_threshold(clone, said):
     """The committed run's curves over all thresholds hold the same, computed in another way."""
-    *_, head = json.loads(done(clone, "dvc", "exp", "show", "--json"))
-    found = {one["name"]: one["revs"][0]["data"]["metrics"] for one in head["experiments"]}
-    assert found.keys() == THRESHOLDS.keys()
+    found = {name: one["revs"][0]["data"]["metrics"] for name, one in shown(clone).items()}
+    assert found.pop("g-1") and found.keys() == THRESHOLDS.keys()
     curves = clone.folder / "reports" / "plots" / "thresholds"
     for network in ("googlenet-gap", "googlenet-gmp"):
         curve = pd.read_csv(curves / f"{network}.csv").set_index("threshold")["loc_err_gt_known"]
@@ -85,9 +121,10 @@ def test_page_of_the_sweep_has_every_experiment_and_two_are_compared_by_name(clo
     sweep = done(clone, "camloc", "sweep").strip()
     assert sweep == str(clone.folder / "reports" / "sweep.html")
     page = (clone.folder / "reports" / "sweep.html").read_text()
-    assert "2 of 2 experiments" in page and "boxes.threshold" in page
+    assert "3 of 3 experiments" in page and "boxes.threshold" in page
+    assert "models.googlenet-gap.convs" in page
     for name, threshold in THRESHOLDS.items():
-        assert f'<th scope="row">{name}</th><td>{threshold}</td>' in page
+        assert re.search(f'<th scope="row">{name}</th>.*<td>{threshold}</td>', page)
     done(clone, "camloc", "compare", *THRESHOLDS)
     page = (clone.folder / "reports" / "compare.html").read_text()
     assert "t-1 against t-2" in page and ", paired" in page

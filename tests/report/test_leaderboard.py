@@ -84,4 +84,6 @@ def test_page_and_its_csv_have_what_maps_cost_where_that_was_measured(study, tmp
 def test_records_are_told_with_their_source_and_a_dash_where_none_is_stated(tmp_path):
     page = leaderboard.contents(tmp_path, {})
     assert page["rows"] == [] and page["columns"] == []
-    assert ("Pro2SAM", ["66.85", "–", "–"], "Yang et al., ECCV 2024") in page["records"]
+    assert ("Pro2SAM", ["66.85", "–", "–"], "Yang et al., ECCV 2024, arXiv:2505.04905") in page[
+        "records"
+    ]
