@@ -87,10 +87,12 @@ def check(method: str, network: nn.Module, size: int) -> None:
     if layer:
         _forward(method, network, _layer_of(network, layer), x)
     elif name in OF_PIXELS:
+        gradient = None
         with torch.enable_grad():
             score = network(x.requires_grad_(True)).sum()
-            known = score.requires_grad and torch.autograd.grad(score, x, allow_unused=True)[0]
-        if known is None or known is False:
+            if score.requires_grad:
+                (gradient,) = torch.autograd.grad(score, x, allow_unused=True)
+        if gradient is None:
             raise UserError(f"{name}: no gradient of the scores comes to the picture; leave it out")
 
 
