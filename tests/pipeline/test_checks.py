@@ -114,6 +114,18 @@ def test_too_small_a_size_is_refused_for_each_network(repository):
     assert cut.startswith("params.yaml: loading.size: cut takes no pictures of 16×16 pixels (")
 
 
+def test_size_of_which_maps_of_one_place_are_left_is_refused(repository):
+    """GoogLeNet halves a picture five times, its cut four times."""
+    own = {"googlenet": {"width": 0.05, "gap": "inception5b"}}
+    cut = {"cut": {"backbone": "googlenet", "cut": "inception4e", "convs": [8]}}
+    check(study(own, cut, size=64, resize=64))
+    [line] = refusal(own, cut, size=32, resize=32)
+    assert line == (
+        "params.yaml: loading.size: of pictures of 32×32 pixels googlenet has maps of one place, "
+        "which say nothing of where; give a larger size, or cut earlier"
+    )
+
+
 def test_a_networks_own_size_is_what_counts(repository):
     check(study({"vit_b_16": {"size": 224}}, size=112, resize=224))
     [line] = refusal({"alexnet": {"width": 0.02, "size": 16}})

@@ -82,6 +82,7 @@ class _Checks:
             with self.of(f"originals.{name}.gap"):
                 backbones.check_cut(backbone, original.gap)
                 self.built[name] = surgery.uncut(network, original.gap)
+                self.takes_pictures(name, self.built[name])
         return network
 
     def weights(self, name: str, original: Original, backbone: str) -> None:
@@ -119,7 +120,7 @@ class _Checks:
                 methods.check(method, network, self.params.loading_of(name).size)
 
     def takes_pictures(self, name: str, network: nn.Module) -> None:
-        """One picture of its size goes through."""
+        """One picture of its size goes through, and its maps have several places."""
         size, network = self.params.loading_of(name).size, network.eval()
         own = self.params.original_of(name).size is not None
         key = f"originals.{self.params.origin_of(name)}.size" if own else "loading.size"
@@ -130,6 +131,12 @@ class _Checks:
             refusing(f"{name} takes no pictures of {pixels}", "give a size that fits its layers"),
         ):
             network(torch.zeros(1, 3, size, size))
+            has_maps = isinstance(network, surgery.CamNetwork)
+            if has_maps and surgery.map_resolution(network, size) == (1, 1):
+                raise UserError(
+                    f"of pictures of {pixels} {name} has maps of one place, which say nothing of "
+                    "where; give a larger size, or cut earlier"
+                )
 
 
 def _existing(path: Path, kind: str) -> Path:

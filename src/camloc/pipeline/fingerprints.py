@@ -2,9 +2,9 @@
 
 A file holds the stage's parameters, a digest of each module that computes for it, of the cells of
 its notebook that do and of a file of weights that the parameters name, and the versions of the
-libraries that these use. Left out is what decides
-no result: comments, docstrings, texts of errors, what is printed, prose, figures, and the section
-`machine` of params.yaml. Written by the stage `prepare`, which always runs.
+libraries that these use. Left out is what decides no result: comments, docstrings, texts of errors,
+what is printed, prose, figures, and the section `machine` of params.yaml. Written by the stage
+`prepare`, which always runs.
 """
 
 import ast

@@ -49,9 +49,7 @@ def parts(network: nn.Module, cut: str | None, size: int) -> list[Part]:
     of them where that is None."""
     names = zoo.node_names(network)
     kept = [i for i, name in enumerate(names) if cut is None or f"{name}.".startswith(f"{cut}.")]
-    image = torch.zeros(1, 3, size, size)
-    with torch.no_grad():
-        outputs = zoo.extractor(network, {name: name for name in names}).eval()(image)
+    outputs = zoo.given_at(network, names, torch.zeros(1, 3, size, size))
     found = [
         Part(output.shape[1], output.shape[-1] if output.ndim == 4 else 1, i <= max(kept))
         for i, output in enumerate(outputs[name] for name in names)
