@@ -22,7 +22,7 @@ from camloc.pipeline.fingerprints import of_notebook
 from camloc.pipeline.parameters import seed_of_run
 from camloc.pipeline.schedule import PUBLISHED, TIMES, times_of
 from camloc.report import leaderboard
-from camloc.report.pages import LEADERBOARD, Chapter, contents, read_chapters
+from camloc.report.pages import LEADERBOARD, Chapter, contents, read_chapters, write_leaderboard
 
 # Quoted in a text: what stands between the two marks is replaced.
 _QUOTE = re.compile(r"(<!-- from (\S+): (.+?) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
@@ -44,7 +44,7 @@ def publish(root: Path, params: Params) -> Path:
     reports = root / "reports"
     times, maps = times_of(root, params.study), reports / "figures" / "maps.png"
     files = [reports / "summary.md", reports / "metrics.json", root / "params.yaml"]
-    files += [reports / leaderboard.FILE, reports / "html" / f"{LEADERBOARD}.html"]
+    files.append(reports / leaderboard.FILE)
     made_by = reports / ABOUT
     if missing := [path for path in (*files, times, maps, made_by) if not path.is_file()]:
         raise UserError(f"{missing[0]} is missing; `make repro` makes it")
@@ -54,6 +54,7 @@ def publish(root: Path, params: Params) -> Path:
     with replacing(folder) as new:
         for path in files:
             shutil.copy(path, new)
+        write_leaderboard(new / f"{LEADERBOARD}.html", params.study, root, chapters, alone=True)
         shutil.copy(times, new / TIMES)
         about = {"study": params.study, "seeds": _seeds(params)} | json.loads(read_text(made_by))
         (new / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -83,8 +83,7 @@ def render(params: Params) -> str:
             path = folder / f"{chapter.stem}.html"
             _write(path, "chapter", page | {"body": Markup(_body(chapter.notebook))})
         _write(folder / f"{EXPLORER}.html", "explorer", title | _explorer(params))
-        board = leaderboard.contents(root / "reports", _costs_of_methods(chapters))
-        _write(folder / f"{LEADERBOARD}.html", "leaderboard", title | board)
+        write_leaderboard(folder / f"{LEADERBOARD}.html", params.study, root, chapters)
         cards = [_card(chapter, folder) for chapter in chapters]
         leading = _explorer_card(root / "reports" / "figures" / "maps.png", folder)
     write_text(root / "reports" / ABOUT, json.dumps(made_by(chapters), indent=2) + "\n")
@@ -95,6 +94,14 @@ def render(params: Params) -> str:
     target = root / "reports" / "index.html"
     _write(target, "index", title | index | {"leading": [leading, sorting], "params": declared})
     return f"{index['headline']}\nRead it all in {target}"
+
+
+def write_leaderboard(
+    path: Path, study: str, root: Path, chapters: list[Chapter], alone: bool = False
+) -> None:
+    """Write the page of `camloc.report.leaderboard`; `alone` without a way to other reports."""
+    board = leaderboard.contents(root / "reports", _costs_of_methods(chapters))
+    _write(path, "leaderboard", {"study": study, "alone": alone} | board)
 
 
 def _write(path: Path, template: str, values: dict) -> None:
