@@ -330,7 +330,7 @@ def test_sanity_is_the_mean_over_images_by_the_share_of_the_layers():
 
 def test_sanity_leaves_out_empty_maps_and_has_a_dash_where_all_are():
     rows = [
-        ("some", 1, 1, "a", 0.4), ("some", 1, 1, "b", np.nan), ("some", 1, 1, "c", 0.6),
+        ("some", 1, 1, "a", 0.2), ("some", 1, 1, "b", np.nan), ("some", 1, 1, "c", 0.8),
         ("none", 1, 1, "a", np.nan), ("none", 1, 1, "b", np.nan),
     ]  # fmt: skip
     columns = ["row", "layers", "of", "image", "correlation"]
@@ -338,4 +338,5 @@ def test_sanity_leaves_out_empty_maps_and_has_a_dash_where_all_are():
         tables.sanity(results({}, sanity=pd.DataFrame(rows, columns=columns)))
     )
     assert told.loc["some", "all"] == pytest.approx(0.5)
+    assert told.loc["some", "all interval"] == "-1.00 to +1.00"  # of two images, and no further
     assert np.isnan(told.loc["none", "all"]) and told.loc["none", "all interval"] == "–"

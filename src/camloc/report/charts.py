@@ -248,6 +248,7 @@ def sanity(table: pd.DataFrame) -> Figure:
         _line(panel, 100 * own["share"], own, "mean", _look(i, len(rows), row))
     panel.axhline(0, color=INK, linewidth=1)
     panel.set(xlabel="layers without their weights, from the top (%)", ylabel="rank correlation")
+    panel.set_ylim(-1.05, 1.05)
     _finish(panel, len(rows), "", columns=3)
     return figure
 

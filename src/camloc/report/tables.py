@@ -252,7 +252,7 @@ def sanity(results: Results) -> pd.DataFrame:
         figures = (np.nan, np.nan, np.nan)
         if len(known):
             found = estimate(known)
-            figures = found.mean, *found.interval
+            figures = found.mean, *np.clip(found.interval, -1, 1)
         lines.append((row, layers / of, *figures))
     return pd.DataFrame(lines, columns=["row", "share", "mean", "low", "high"])
 
