@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from camloc.core.errors import UserError, reason
 from camloc.maps.cam import class_activation_maps
@@ -102,7 +102,7 @@ def shape_of(name: str) -> Shape:
     sides = []
 
     def seen(module: nn.Module, given: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim in (3, 4):
+        if surgery.gives_maps(output):
             sides.append(surgery.as_maps(output).shape[-1])
 
     try:
@@ -114,7 +114,7 @@ def shape_of(name: str) -> Shape:
     except Exception:  # what needs values; it is tried where it is the smallest of its kind
         return Shape(name, sys.maxsize, 0)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Shape(name, parameters, next((side for side in reversed(sides) if side > 1), 0))
+    return Shape(name, parameters, sides[-1] if sides else 0)
 
 
 def row(found: Found) -> str:

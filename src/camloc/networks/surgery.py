@@ -160,7 +160,7 @@ def averaged_node(network: nn.Module) -> str | None:
     with torch.no_grad():
         logits, outputs = network.eval()(x), zoo.given_at(network, last, x)
         for node in reversed(last):
-            if _gives_maps(outputs[node]):
+            if gives_maps(outputs[node]):
                 maps = as_maps(outputs[node])
                 alike = maps.shape[1] == classifier.in_features
                 if alike and torch.allclose(classifier(maps.mean((2, 3))), logits, atol=1e-4):
@@ -179,12 +179,12 @@ def last_node_with_maps(network: nn.Module) -> str | None:
         outputs = zoo.given_at(network, some, x)
         for node in reversed(some):
             given = outputs[node]
-            if _gives_maps(given) and not (node in linear and given.shape[-1] == classes):
+            if gives_maps(given) and not (node in linear and given.shape[-1] == classes):
                 return node
     return None
 
 
-def _gives_maps(given: object) -> bool:
+def gives_maps(given: object) -> bool:
     """Whether a node gives maps, or tokens, of several places."""
     if not isinstance(given, Tensor) or given.ndim not in (3, 4):
         return False
