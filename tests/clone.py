@@ -24,6 +24,15 @@ OF_BOXES = {  # the smoke study's stages that an edit of its section `boxes` run
     "report",
     "render",
 }
+OF_GAP = {  # those that an edit of the line of its model googlenet-gap runs again
+    "prepare",
+    "surgery@googlenet-gap",
+    "finetune@googlenet-gap",
+    "cams@googlenet-gap",
+    "evaluate@googlenet-gap",
+    "report",
+    "render",
+}
 SHARED = ROOT.parent / "shared"  # real pictures and cases, where a machine has them
 
 

@@ -8,19 +8,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from clone import OF_BOXES
+from clone import OF_BOXES, OF_GAP
 
 THRESHOLDS = {"t-1": 0.1, "t-2": 0.5}
 GRID = [(convs, pool) for convs in ([32], [64]) for pool in ("gap", "gmp")]
-OF_GAP = {  # what an edit of the line of the model runs again
-    "prepare",
-    "surgery@googlenet-gap",
-    "finetune@googlenet-gap",
-    "cams@googlenet-gap",
-    "evaluate@googlenet-gap",
-    "report",
-    "render",
-}
 
 
 def done(clone, *command):

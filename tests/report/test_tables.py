@@ -203,11 +203,11 @@ def test_thresholds_are_compared_by_what_chose_them_and_the_best_has_no_interval
     assert "best for this split interval" not in table
     low, high = map(float, table.loc["x", "Otsu interval"].split(" to "))
     assert low < 25 < high
-    costs = tables.threshold_costs(study)
+    costs = tables.threshold_costs(table)
     assert costs.loc["x"].to_dict() == {
         "study's rule difference": 50, "other split's boxes difference": 25, "Otsu difference": 0
     }  # fmt: skip
-    assert tables.threshold_costs(results({})).empty
+    assert tables.threshold_costs(tables.thresholds(results({}))).empty
 
 
 def test_deviation_between_runs_stands_beside_figures_of_several():

@@ -43,8 +43,8 @@ def publish(root: Path, params: Params) -> Path:
     """
     reports = root / "reports"
     times, maps = times_of(root, params.study), reports / "figures" / "maps.png"
-    files = [reports / "summary.md", reports / "metrics.json", root / "params.yaml"]
-    files.append(reports / leaderboard.FILE)
+    files = [reports / name for name in ("summary.md", "metrics.json", leaderboard.FILE)]
+    files.append(root / "params.yaml")
     made_by = reports / ABOUT
     if missing := [path for path in (*files, times, maps, made_by) if not path.is_file()]:
         raise UserError(f"{missing[0]} is missing; `make repro` makes it")

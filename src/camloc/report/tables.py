@@ -186,10 +186,9 @@ def thresholds(results: Results) -> pd.DataFrame:
     return table.rename_axis("row")
 
 
-def threshold_costs(results: Results) -> pd.DataFrame:
+def threshold_costs(table: pd.DataFrame) -> pd.DataFrame:
     """By how many points each threshold of `thresholds` errs more than the best for this split,
     which is one threshold for all maps: one of each map's own may err less."""
-    table = thresholds(results)
     costs = {f"{title} difference": table[title] - table[BEST_HERE] for title in CHOSEN_BY.values()}
     return pd.DataFrame(costs).dropna(axis=1, how="all")
 
@@ -248,12 +247,8 @@ def sanity(results: Results) -> pd.DataFrame:
         return pd.DataFrame(columns=["row", "share", "mean", "low", "high"])
     lines = []
     for (row, layers, of), own in checked.groupby(["row", "layers", "of"], sort=False):
-        known = own["correlation"].dropna()  # of maps that are not empty
-        figures = (np.nan, np.nan, np.nan)
-        if len(known):
-            found = estimate(known)
-            figures = found.mean, *np.clip(found.interval, -1, 1)
-        lines.append((row, layers / of, *figures))
+        found = estimate(own["correlation"])
+        lines.append((row, layers / of, found.mean, *np.clip(found.interval, -1, 1)))
     return pd.DataFrame(lines, columns=["row", "share", "mean", "low", "high"])
 
 
